@@ -1,0 +1,268 @@
+//! What an operator declares in a file: resellers, tiers, tenants, PBXs, core servers, users, FTP accounts.
+//!
+//! [`Archive::apply`] makes the catalogue say so, in one transaction: all of it or nothing, the same again changes
+//! nothing, and what a declaration leaves out stays as it is. Nothing is ever deleted: `disabled = true` is the way out.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::Archive;
+use crate::error::{Error, Result};
+use crate::organisation::AfterArchive;
+use crate::scope::Actor;
+
+mod apply;
+mod check;
+
+/// Everything that one file declares.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Declaration {
+    /// Resellers, by code.
+    pub resellers: Vec<DeclaredReseller>,
+    /// Tiers, by code.
+    pub tiers: Vec<DeclaredTier>,
+    /// Tenants, by code.
+    pub tenants: Vec<DeclaredTenant>,
+    /// PBXs, by code.
+    pub pbxs: Vec<DeclaredPbx>,
+    /// Core servers, by name.
+    pub core_servers: Vec<DeclaredCoreServer>,
+    /// Users, by login.
+    pub users: Vec<DeclaredUser>,
+    /// FTP accounts, by login.
+    pub ftp_accounts: Vec<DeclaredFtpAccount>,
+}
+
+/// A reseller to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredReseller {
+    /// Its short name.
+    pub code: String,
+    /// Its full name.
+    pub name: String,
+    /// Nobody of it may log in.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// A tier to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredTier {
+    /// Its short name.
+    pub code: String,
+    /// Its full name.
+    pub name: String,
+    /// The code of the reseller whose own it is; none: the operator's.
+    #[serde(default)]
+    pub reseller: Option<String>,
+    /// Days after which recordings rotate out.
+    #[serde(default)]
+    pub days: Option<u32>,
+    /// Stored bytes of a PBX beyond which its oldest recordings rotate out: `"10 GB"`.
+    #[serde(default, deserialize_with = "optional_bytes")]
+    pub quota: Option<u64>,
+    /// `mp3`, `opus`, `flac`, `wav`, or `original`.
+    pub format: String,
+    /// Bits a second, for mp3 and opus.
+    #[serde(default = "default_bitrate")]
+    pub bitrate: u32,
+    /// The stores that a recording must be in; none: the first one configured.
+    #[serde(default)]
+    pub stores: Vec<String>,
+    /// No longer sold.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// A tenant to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredTenant {
+    /// Its short name.
+    pub code: String,
+    /// Its full name.
+    pub name: String,
+    /// The code of its reseller.
+    pub reseller: String,
+    /// The code of its tier.
+    pub tier: String,
+    /// The IANA zone of its folders and days.
+    #[serde(default = "default_zone")]
+    pub time_zone: String,
+    /// Nobody of it may log in.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// A PBX to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredPbx {
+    /// Its short name, which is also what core servers' paths mean by default.
+    pub code: String,
+    /// Its full name.
+    pub name: String,
+    /// The code of its tenant.
+    pub tenant: String,
+    /// The code of its own tier; none: its tenant's.
+    #[serde(default)]
+    pub tier: Option<String>,
+    /// Its own days, in place of its tier's.
+    #[serde(default)]
+    pub days: Option<u32>,
+    /// Its own quota, in place of its tier's.
+    #[serde(default, deserialize_with = "optional_bytes")]
+    pub quota: Option<u64>,
+    /// Nobody of it may log in.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// A core server to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredCoreServer {
+    /// Its name.
+    pub name: String,
+    /// Its directory of recordings, as this machine sees it.
+    pub spool: PathBuf,
+    /// `asterisk`, `freepbx`, `fusionpbx` or `custom`.
+    pub layout: String,
+    /// For a custom layout: a pattern with named groups.
+    #[serde(default)]
+    pub pattern: Option<String>,
+    /// The IANA zone of the times in its paths.
+    #[serde(default = "default_zone")]
+    pub time_zone: String,
+    /// What becomes of its sources: `{ then = "keep" }`, `{ then = "delete", after_s = 86400 }`, `{ then = "move", … }`.
+    #[serde(default = "keep")]
+    pub after: AfterArchive,
+    /// What its paths call a PBX, and the code of the PBX that means.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, String>,
+    /// Nothing is collected from it.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// A user to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredUser {
+    /// What it logs in as.
+    pub login: String,
+    /// `operator`, `reseller`, `tenant` or `pbx`.
+    pub role: String,
+    /// The code of the reseller, tenant or PBX it is of; none for an operator.
+    #[serde(default)]
+    pub of: Option<String>,
+    /// Its password.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// Its password's argon2id hash, so that the file holds no password.
+    #[serde(default)]
+    pub password_hash: Option<String>,
+    /// A bearer token of at least 32 characters.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// It may not log in.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// An FTP account to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredFtpAccount {
+    /// What it logs in as.
+    pub login: String,
+    /// The code of the PBX whose recordings it sees.
+    pub pbx: String,
+    /// Its password.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// Its password's argon2id hash, so that the file holds no password.
+    #[serde(default)]
+    pub password_hash: Option<String>,
+    /// It may not log in.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// One thing that [`Archive::apply`] did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `created` or `changed`.
+    pub what: &'static str,
+    /// `tenant`, `PBX` …
+    pub kind: &'static str,
+    /// Its code, name or login.
+    pub name: String,
+}
+
+fn default_bitrate() -> u32 {
+    32_000
+}
+
+fn default_zone() -> String {
+    "UTC".to_owned()
+}
+
+fn keep() -> AfterArchive {
+    AfterArchive::Keep
+}
+
+fn optional_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Bytes {
+        Number(u64),
+        Text(String),
+    }
+    Ok(match Option::<Bytes>::deserialize(deserializer)? {
+        None => None,
+        Some(Bytes::Number(bytes)) => Some(bytes),
+        Some(Bytes::Text(text)) => Some(crate::units::parse_bytes(&text).map_err(serde::de::Error::custom)?),
+    })
+}
+
+impl Archive {
+    /// Makes the catalogue say what is declared; answers what that changed.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], naming the entry and what is wrong with it; nothing is changed then.
+    pub async fn apply(&self, actor: &Actor, declaration: &Declaration) -> Result<Vec<Change>> {
+        self.run_apply(actor, declaration, true).await
+    }
+
+    /// What [`Archive::apply`] would change, without changing it.
+    ///
+    /// # Errors
+    /// As [`Archive::apply`].
+    pub async fn preview_apply(&self, actor: &Actor, declaration: &Declaration) -> Result<Vec<Change>> {
+        self.run_apply(actor, declaration, false).await
+    }
+
+    async fn run_apply(&self, actor: &Actor, declaration: &Declaration, commit: bool) -> Result<Vec<Change>> {
+        if actor.scope != crate::Scope::Platform {
+            return Err(Error::Forbidden("only an operator applies a declaration"));
+        }
+        check::check(declaration, self.stores())?;
+        let secrets = self.hash_secrets(declaration).await?;
+        let mut tx = self.db.begin().await?;
+        let changes = self.put_all(&mut tx, declaration, &secrets).await?;
+        if !changes.is_empty() {
+            let detail = serde_json::json!({ "changes": changes.len() });
+            self.audit(&mut tx, actor, "apply", None, None, &detail).await?;
+        }
+        if commit {
+            tx.commit().await?;
+        }
+        Ok(changes)
+    }
+}

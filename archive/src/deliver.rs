@@ -1,0 +1,387 @@
+//! Delivering: the step by which a spooled source becomes an archived recording.
+//!
+//! An object's row is written before its bytes, and the recording's row after them: first `writing` rows, then the puts
+//! (no transaction is open), then one transaction that makes the objects live, enters the recording, counts it, and ends
+//! the source. Whatever a crash leaves half-way is a `writing` object that [`Archive::sweep_objects`] removes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Archive;
+use crate::clock::Instant;
+use crate::crash::crash_point;
+use crate::db::{Tx, params};
+use crate::error::{Error, Result};
+use crate::hash::Sha256;
+use crate::id::{CallId, ObjectId, RecordingId};
+use crate::organisation::{CoreServer, PbxPlace};
+use crate::recording::{file_name, identity};
+use crate::sources::SourceClaim;
+use crate::stores::Store;
+use crate::usage::{Count, count};
+use crate::words::{Outcome, UsageClass};
+
+/// How long an object may be in writing before it counts as left behind.
+const WRITING_LEASE: Duration = Duration::from_secs(3600);
+
+/// How far before or after now a call's start may lie and still be believed.
+const PLAUSIBLE_PAST: Duration = Duration::from_secs(50 * 365 * 86_400);
+const PLAUSIBLE_FUTURE: Duration = Duration::from_secs(86_400);
+
+/// A recording that is ready to be kept: what was encoded, or the original where that is kept.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The right to work on its source, in state spooled.
+    pub claim: SourceClaim,
+    /// The core server it came from.
+    pub core_server: CoreServer,
+    /// The PBX it belongs to; `None`: unassigned.
+    pub place: Option<PbxPlace>,
+    /// The recording's id, from [`Archive::new_recording_id`]: the file's own metadata names it.
+    pub id: RecordingId,
+    /// The file to keep.
+    pub file: PathBuf,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// SHA-256 of the source.
+    pub source_sha256: Sha256,
+    /// `mp3`, `opus`, `flac`, `wav`, or the extension it came with.
+    pub format: String,
+    /// The media type of the file.
+    pub content_type: String,
+    /// What it was encoded at; 0 when lossless or kept as it came.
+    pub bitrate_bps: u32,
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u32,
+    /// How long it plays.
+    pub duration_ms: u64,
+    /// What the source was: container and codec.
+    pub source_format: String,
+    /// Kept as it came.
+    pub kept_original: bool,
+    /// What the decoder measured, as JSON.
+    pub quality: String,
+    /// `truncated`, `stale-header` …: words without spaces.
+    pub flags: Vec<String>,
+    /// The waveform: a peak per bucket.
+    pub peaks: Vec<u8>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is archived.
+    Archived(RecordingId),
+    /// The very recording was there already.
+    Duplicate(RecordingId),
+    /// The very recording was purged before, and does not come back.
+    Refused(RecordingId),
+}
+
+impl Archive {
+    /// A new recording's id, and with it what its retention counts from: the call's start if that is plausible, else
+    /// now. Never a file's time.
+    pub fn new_recording_id(&self, claim: &SourceClaim) -> RecordingId {
+        RecordingId::new(self.retain_from(claim.source.listed.started_at))
+    }
+
+    fn retain_from(&self, started_at: Option<Instant>) -> Instant {
+        let now = self.clock.now();
+        started_at
+            .filter(|at| *at > Instant::from_millis(0))
+            .filter(|at| *at >= now.minus(PLAUSIBLE_PAST) && *at <= now.plus(PLAUSIBLE_FUTURE))
+            .unwrap_or(now)
+    }
+
+    /// Ends a spooled source whose recording is already here, before any work is spent on it.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the claim was lost.
+    pub async fn find_delivered(
+        &self,
+        claim: &SourceClaim,
+        core_server: &CoreServer,
+        place: Option<&PbxPlace>,
+        source_sha256: Sha256,
+    ) -> Result<Option<Delivered>> {
+        let identity = delivery_identity(claim, core_server, place, source_sha256);
+        let mut tx = self.db.begin().await?;
+        let found = find_identity(&mut tx, identity).await?;
+        if let Some(delivered) = found {
+            self.end_source(&mut tx, claim, core_server, delivered).await?;
+            tx.commit().await?;
+        }
+        Ok(found)
+    }
+
+    /// Archives a recording: spooled → done for its source, nothing → archived for itself.
+    ///
+    /// Returns once the bytes are durable in every store of the tier and the rows are committed. Calling it again for
+    /// the same source, after whatever failure, archives once.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the claim was lost; failures of a store or the catalogue, after which the source can be
+    /// tried again.
+    pub async fn deliver(&self, delivery: &Delivery) -> Result<Delivered> {
+        let stores = self.stores_for(delivery)?;
+        let mut objects = Vec::new();
+        for store in &stores {
+            self.check_store(store).await?;
+            objects.push(self.put_object(delivery, store).await?);
+        }
+        crash_point("object put");
+        let outcome = self.commit_delivery(delivery, &objects).await;
+        if !matches!(outcome, Ok(Delivered::Archived(_))) {
+            self.drop_written(&objects).await?;
+        }
+        if outcome.is_ok() {
+            crash_point("recording committed");
+        }
+        outcome
+    }
+
+    /// The stores that the recording must be in; an unassigned one goes into the first.
+    fn stores_for(&self, delivery: &Delivery) -> Result<Vec<std::sync::Arc<Store>>> {
+        match &delivery.place {
+            Some(place) if !place.tier.stores.is_empty() => {
+                place.tier.stores.iter().map(|name| self.store_named(name).cloned()).collect()
+            }
+            _ => Ok(self.stores().first().cloned().into_iter().collect()),
+        }
+    }
+
+    async fn put_object(&self, delivery: &Delivery, store: &Store) -> Result<ObjectId> {
+        let now = self.clock.now();
+        let id = ObjectId::new(now);
+        let key = object_key(delivery, id);
+        let lease_until = self.db.now().await?.plus(WRITING_LEASE);
+        self.db
+            .execute(
+                "INSERT INTO objects (id, recording_id, store_id, key, size_bytes, sha256, encoding, state, created_at,
+                     lease_until)
+                 VALUES ($1, $2, $3, $4, $5, $6, 'identity', 'writing', $7, $8)",
+                params![id, delivery.id, store.id(), &key, delivery.size_bytes, delivery.sha256, now, lease_until],
+            )
+            .await?;
+        crash_point("object row written");
+        if let Err(error) = store.put_file(&key, &delivery.file, delivery.size_bytes, delivery.sha256).await {
+            self.drop_written(&[id]).await?;
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    async fn commit_delivery(&self, delivery: &Delivery, objects: &[ObjectId]) -> Result<Delivered> {
+        let mut tx = self.db.begin().await?;
+        let identity =
+            delivery_identity(&delivery.claim, &delivery.core_server, delivery.place.as_ref(), delivery.source_sha256);
+        if let Some(delivered) = find_identity(&mut tx, identity).await? {
+            self.end_source(&mut tx, &delivery.claim, &delivery.core_server, delivered).await?;
+            tx.commit().await?;
+            return Ok(delivered);
+        }
+        for object in objects {
+            tx.change_one(
+                "object",
+                "UPDATE objects SET state = 'live' WHERE id = $1 AND state = 'writing'",
+                params![*object],
+            )
+            .await?;
+        }
+        match self.insert_recording(&mut tx, delivery, identity).await {
+            // Somebody delivered the same at the same moment: the next try finds it.
+            Err(error) if error.is_unique_violation() => return Err(Error::Conflict("recording")),
+            other => other?,
+        }
+        let delivered = Delivered::Archived(delivery.id);
+        self.end_source(&mut tx, &delivery.claim, &delivery.core_server, delivered).await?;
+        tx.commit().await?;
+        Ok(delivered)
+    }
+
+    async fn insert_recording(&self, tx: &mut Tx, delivery: &Delivery, identity: Sha256) -> Result<()> {
+        let (now, listed) = (self.clock.now(), &delivery.claim.source.listed);
+        let place = delivery.place.as_ref();
+        let retain_from = delivery.id.instant();
+        let started_at = listed.started_at.unwrap_or(retain_from);
+        let core_server = &delivery.core_server;
+        let guarded = retain_from < core_server.enrolled_at && core_server.confirmed_at.is_none();
+        let zone = crate::recording::zone(place.map_or("UTC", |place| &place.time_zone));
+        let call = find_or_add_call(tx, delivery, started_at).await?;
+        tx.execute(
+            "INSERT INTO recordings (id, tenant_id, pbx_id, core_server_id, source_id, pbx_token, call_id, call_ref,
+                 leg, direction, caller, callee, started_at, duration_ms, file_name, format, content_type, bitrate_bps,
+                 sample_rate, channels, source_format, kept_original, size_bytes, source_sha256, audio_sha256, identity,
+                 state, tier_id, policy_id, retain_from, guarded, quality, flags, peaks, archived_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                 $22, $23, $24, $25, $26, 'archived', $27, $28, $29, $30, $31, $32, $33, $34)",
+            params![
+                delivery.id,
+                place.map(|place| place.tenant),
+                place.map(|place| place.pbx),
+                core_server.id,
+                delivery.claim.source.id,
+                &listed.pbx_token,
+                call,
+                &listed.call_ref,
+                listed.leg,
+                listed.direction,
+                &listed.caller,
+                &listed.callee,
+                started_at,
+                delivery.duration_ms,
+                file_name(
+                    started_at,
+                    &zone,
+                    listed.direction,
+                    &listed.caller,
+                    &listed.callee,
+                    delivery.id,
+                    &delivery.format
+                ),
+                &delivery.format,
+                &delivery.content_type,
+                delivery.bitrate_bps,
+                delivery.sample_rate,
+                delivery.channels,
+                &delivery.source_format,
+                delivery.kept_original,
+                delivery.size_bytes,
+                delivery.source_sha256,
+                delivery.sha256,
+                identity,
+                place.map(|place| place.tier.id),
+                place.and_then(|place| place.policy),
+                retain_from,
+                guarded,
+                &delivery.quality,
+                delivery.flags.join(" "),
+                delivery.peaks.as_slice(),
+                now
+            ],
+        )
+        .await?;
+        let class = if guarded { UsageClass::Guarded } else { UsageClass::Live };
+        count(tx, delivery.id, Count::Add(class)).await?;
+        let payload = serde_json::json!({
+            "recording": delivery.id.to_string(),
+            "pbx": place.map(|place| place.pbx.to_string()),
+            "duration_ms": delivery.duration_ms,
+            "size_bytes": delivery.size_bytes,
+        });
+        self.emit(tx, "recording.archived", place.map(|place| place.tenant), &payload).await
+    }
+
+    /// spooled → done, with how it ended and when its file may leave the core server.
+    async fn end_source(
+        &self,
+        tx: &mut Tx,
+        claim: &SourceClaim,
+        core_server: &CoreServer,
+        delivered: Delivered,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let (outcome, recording) = match delivered {
+            Delivered::Archived(id) => (Outcome::Archived, id),
+            Delivered::Duplicate(id) => (Outcome::Duplicate, id),
+            Delivered::Refused(id) => (Outcome::Refused, id),
+        };
+        tx.change_one(
+            "source",
+            "UPDATE sources
+             SET state = 'done', outcome = $1, recording_id = $2, done_at = $3, remove_after = $4, lease_until = 0,
+                 error_code = NULL, error_detail = NULL
+             WHERE id = $5 AND fence = $6 AND state = 'spooled'",
+            params![
+                outcome,
+                recording,
+                now,
+                core_server.after.keep_source().map(|keep| now.plus(keep)),
+                claim.source.id,
+                claim.fence
+            ],
+        )
+        .await
+    }
+
+    /// writing → dropping, for objects that no recording came to own.
+    async fn drop_written(&self, objects: &[ObjectId]) -> Result<()> {
+        for object in objects {
+            self.db
+                .execute(
+                    "UPDATE objects SET state = 'dropping', lease_until = 0 WHERE id = $1 AND state = 'writing'",
+                    params![*object],
+                )
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn delivery_identity(
+    claim: &SourceClaim,
+    core_server: &CoreServer,
+    place: Option<&PbxPlace>,
+    source_sha256: Sha256,
+) -> Sha256 {
+    let listed = &claim.source.listed;
+    let pbx = place.map(|place| place.pbx);
+    identity(pbx, core_server.id, &listed.pbx_token, &listed.call_ref, listed.leg, source_sha256)
+}
+
+async fn find_identity(tx: &mut Tx, identity: Sha256) -> Result<Option<Delivered>> {
+    let recording = tx.fetch_optional("SELECT id FROM recordings WHERE identity = $1", params![identity]).await?;
+    if let Some(row) = recording {
+        return Ok(Some(Delivered::Duplicate(row.get("id")?)));
+    }
+    let tombstone = tx.fetch_optional("SELECT id FROM tombstones WHERE identity = $1", params![identity]).await?;
+    tombstone.map(|row| row.get("id").map(Delivered::Refused)).transpose()
+}
+
+/// The call that the recording is part of: one per core server, call reference and PBX.
+async fn find_or_add_call(tx: &mut Tx, delivery: &Delivery, started_at: Instant) -> Result<CallId> {
+    let pbx = delivery.place.as_ref().map(|place| place.pbx);
+    let call_ref = &delivery.claim.source.listed.call_ref;
+    let found = tx
+        .fetch_optional(
+            "SELECT id
+             FROM calls
+             WHERE core_server_id = $1 AND call_ref = $2 AND (pbx_id = $3 OR (pbx_id IS NULL AND $3 IS NULL))",
+            params![delivery.core_server.id, call_ref, pbx],
+        )
+        .await?;
+    if let Some(row) = found {
+        return row.get("id");
+    }
+    let id = CallId::new(started_at);
+    tx.execute(
+        "INSERT INTO calls (id, tenant_id, pbx_id, core_server_id, call_ref, started_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        params![
+            id,
+            delivery.place.as_ref().map(|place| place.tenant),
+            pbx,
+            delivery.core_server.id,
+            call_ref,
+            started_at
+        ],
+    )
+    .await?;
+    Ok(id)
+}
+
+/// `<tenant>/<pbx>/YYYY/MM/DD/<recording>-<object>.<ext>`, ids and UTC: ASCII, so every store keeps it verbatim.
+fn object_key(delivery: &Delivery, object: ObjectId) -> String {
+    let owner = match &delivery.place {
+        Some(place) => format!("{}/{}", place.tenant, place.pbx),
+        None => format!("unassigned/{}", delivery.core_server.id),
+    };
+    let day = delivery.id.instant().timestamp().strftime("%Y/%m/%d").to_string();
+    let extension: String =
+        delivery.format.chars().filter(char::is_ascii_alphanumeric).take(10).collect::<String>().to_ascii_lowercase();
+    format!("{owner}/{day}/{}-{object}.{extension}", delivery.id)
+}

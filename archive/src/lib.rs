@@ -1,0 +1,73 @@
+//! The archive: what a recording is, where it lies, who may see it.
+//!
+//! Everything that must hold whatever happens (see the invariants in ARCHITECTURE.md) holds here: one [`Archive`] in
+//! front of one catalogue (SQLite or PostgreSQL) and its stores (disk directories, S3 buckets). The crates above it
+//! bring recordings in (`collector`), take them out (`rotation`) and hand them on (`ftp`, `api`); the archive knows
+//! none of them.
+//!
+//! Reading order: [`Recording`], then `deliver` (how one comes in), `open` and `search` (how it is seen), `expiry` and
+//! `purge` (how it goes), `holds` (what stops that), `verify` (how all of it is checked).
+
+mod accounts;
+mod archive;
+mod audit;
+mod clock;
+mod crash;
+mod db;
+mod declaration;
+mod deliver;
+mod error;
+mod expiry;
+mod hash;
+mod holds;
+mod id;
+mod lease;
+mod open;
+mod organisation;
+mod outbox;
+mod password;
+mod purge;
+mod recording;
+mod scope;
+mod search;
+mod sources;
+mod stores;
+mod throttle;
+pub mod units;
+mod usage;
+mod verify;
+mod words;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use accounts::{FtpAccount, FtpLogin, NewToken, User};
+pub use archive::{Archive, Options};
+pub use audit::AuditRow;
+pub use clock::{Clock, Instant, SystemClock};
+pub use crash::crash_point;
+pub use declaration::{
+    Change, Declaration, DeclaredCoreServer, DeclaredFtpAccount, DeclaredPbx, DeclaredReseller, DeclaredTenant,
+    DeclaredTier, DeclaredUser,
+};
+pub use deliver::{Delivered, Delivery};
+pub use error::{Error, Result};
+pub use expiry::{Candidate, Expired};
+pub use hash::{Sha256, Sha256Hasher};
+pub use holds::{Hold, NewHold};
+pub use id::*;
+pub use lease::Lease;
+pub use open::AudioReader;
+pub use organisation::{AfterArchive, CoreServer, Pbx, PbxPlace, Reseller, Tenant, Tier};
+pub use outbox::Event;
+pub use purge::Purged;
+pub use recording::Recording;
+pub use scope::{Actor, Principal, Scope};
+pub use search::{Cursor, Order, Page, Search};
+pub use sources::{NewSource, Source, SourceClaim};
+pub use stores::{Store, StoreConfig};
+pub use usage::Usage;
+pub use verify::{Depth, Finding, Report};
+pub use words::{
+    Direction, ExpiryReason, Leg, LockMode, ObjectState, Outcome, RecordingState, SourceState, UsageClass,
+};

@@ -1,0 +1,139 @@
+//! Usage: how much each PBX has archived, exact because it changes in the transactions that change the recordings.
+//!
+//! Totals of tenants and resellers are sums, never rows of their own. Rows are always changed in key order, so that
+//! two transactions cannot wait for each other.
+
+use crate::Archive;
+use crate::db::{Tx, params};
+use crate::error::Result;
+use crate::id::{PbxId, RecordingId, StoreId, TenantId, TierId};
+use crate::scope::Scope;
+use crate::words::UsageClass;
+
+/// What one PBX has under one tier, in one store, of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The PBX, or [`PbxId::UNASSIGNED`].
+    pub pbx: PbxId,
+    /// Its tenant, or [`TenantId::UNASSIGNED`].
+    pub tenant: TenantId,
+    /// The tier, or [`TierId::NONE`].
+    pub tier: TierId,
+    /// The store.
+    pub store: StoreId,
+    /// What it counts as.
+    pub class: UsageClass,
+    /// How many recordings.
+    pub recordings: u64,
+    /// How long they play together.
+    pub audio_ms: u64,
+    /// How many bytes the store holds for them.
+    pub stored_bytes: u64,
+}
+
+/// Which way usage changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Count {
+    Add(UsageClass),
+    Remove(UsageClass),
+    Move { from: UsageClass, to: UsageClass },
+}
+
+/// Changes usage by one recording, in every store that holds a live object of it.
+pub(crate) async fn count(tx: &mut Tx, recording: RecordingId, count: Count) -> Result<()> {
+    let rows = tx
+        .fetch_all(
+            "SELECT o.store_id AS store_id, o.size_bytes AS size_bytes, r.duration_ms AS duration_ms,
+                    r.tenant_id AS tenant_id, r.pbx_id AS pbx_id, r.tier_id AS tier_id
+             FROM objects o
+             JOIN recordings r ON r.id = o.recording_id
+             WHERE o.recording_id = $1 AND o.state = 'live'
+             ORDER BY o.store_id",
+            params![recording],
+        )
+        .await?;
+    for row in rows {
+        let key = Key {
+            pbx: row.get::<Option<PbxId>>("pbx_id")?.unwrap_or(PbxId::UNASSIGNED),
+            tenant: row.get::<Option<TenantId>>("tenant_id")?.unwrap_or(TenantId::UNASSIGNED),
+            tier: row.get::<Option<TierId>>("tier_id")?.unwrap_or(TierId::NONE),
+            store: row.get("store_id")?,
+        };
+        let (audio_ms, stored_bytes): (i64, i64) = (row.get("duration_ms")?, row.get("size_bytes")?);
+        let mut changes = match count {
+            Count::Add(class) => vec![(class, 1)],
+            Count::Remove(class) => vec![(class, -1)],
+            Count::Move { from, to } => vec![(from, -1), (to, 1)],
+        };
+        changes.sort_by_key(|(class, _)| class.as_str());
+        for (class, sign) in changes {
+            key.add(tx, class, sign, sign * audio_ms, sign * stored_bytes).await?;
+        }
+    }
+    Ok(())
+}
+
+struct Key {
+    pbx: PbxId,
+    tenant: TenantId,
+    tier: TierId,
+    store: StoreId,
+}
+
+impl Key {
+    async fn add(&self, tx: &mut Tx, class: UsageClass, recordings: i64, audio_ms: i64, bytes: i64) -> Result<()> {
+        tx.execute(
+            "INSERT INTO usage (pbx_id, tier_id, store_id, class, tenant_id, recordings, audio_ms, stored_bytes)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (pbx_id, tier_id, store_id, class) DO UPDATE SET
+                 recordings = usage.recordings + excluded.recordings,
+                 audio_ms = usage.audio_ms + excluded.audio_ms,
+                 stored_bytes = usage.stored_bytes + excluded.stored_bytes",
+            params![self.pbx, self.tier, self.store, class, self.tenant, recordings, audio_ms, bytes],
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+impl Archive {
+    /// Usage of everything that the scope reaches, by PBX, tier, store and class; rows of nothing are left out.
+    pub async fn list_usage(&self, scope: Scope) -> Result<Vec<Usage>> {
+        let mut params = params![];
+        let condition = scope.condition(&mut params);
+        let sql = format!(
+            "SELECT pbx_id, tenant_id, tier_id, store_id, class, recordings, audio_ms, stored_bytes
+             FROM usage
+             WHERE recordings <> 0 AND {condition}
+             ORDER BY pbx_id, tier_id, store_id, class"
+        );
+        let rows = self.db.fetch_all(sql, params).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Usage {
+                    pbx: row.get("pbx_id")?,
+                    tenant: row.get("tenant_id")?,
+                    tier: row.get("tier_id")?,
+                    store: row.get("store_id")?,
+                    class: row.get("class")?,
+                    recordings: row.get("recordings")?,
+                    audio_ms: row.get("audio_ms")?,
+                    stored_bytes: row.get("stored_bytes")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The stored bytes that count to the PBX's quota: what is live, in all stores together.
+    pub async fn quota_bytes_used(&self, pbx: PbxId) -> Result<u64> {
+        self.db
+            .fetch_one(
+                "SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) AS bytes
+                 FROM usage
+                 WHERE pbx_id = $1 AND class = 'live'",
+                params![pbx],
+            )
+            .await?
+            .get("bytes")
+    }
+}
