@@ -207,7 +207,7 @@ impl Db {
 
 /// Test databases run without fsync, for speed; nothing else may.
 fn permit_unsafe_postgres() -> bool {
-    cfg!(feature = "testing")
+    cfg!(any(test, feature = "testing"))
 }
 
 /// A statement: a literal, or one that the search builder put together from literals.

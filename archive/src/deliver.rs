@@ -154,7 +154,7 @@ impl Archive {
         }
     }
 
-    async fn put_object(&self, delivery: &Delivery, store: &Store) -> Result<ObjectId> {
+    pub(crate) async fn put_object(&self, delivery: &Delivery, store: &Store) -> Result<ObjectId> {
         let now = self.clock.now();
         let id = ObjectId::new(now);
         let key = object_key(delivery, id);

@@ -38,7 +38,7 @@ mod usage;
 mod verify;
 mod words;
 
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use accounts::{FtpAccount, FtpLogin, NewToken, User};
@@ -71,3 +71,14 @@ pub use verify::{Depth, Finding, Report};
 pub use words::{
     Direction, ExpiryReason, Leg, LockMode, ObjectState, Outcome, RecordingState, SourceState, UsageClass,
 };
+
+#[cfg(test)]
+mod tests {
+    mod sqlite {
+        crate::catalogue_suite!(crate::testing::TestArchive::start);
+    }
+
+    mod postgres {
+        crate::catalogue_suite!(crate::testing::TestArchive::start_on_postgres);
+    }
+}

@@ -1,0 +1,56 @@
+//! The suite that every kind of catalogue must pass: the same cases on SQLite and on PostgreSQL.
+
+#[expect(clippy::unwrap_used, reason = "these are tests, though the feature compiles them for other crates too")]
+pub mod cases {
+    //! Each case takes an archive of its own and ends by verifying it.
+
+    mod accounts;
+    mod arriving;
+    mod leaving;
+    mod seeing;
+
+    pub use accounts::*;
+    pub use arriving::*;
+    pub use leaving::*;
+    pub use seeing::*;
+}
+
+/// Makes a test of every case, on archives that `$start` starts.
+#[macro_export]
+macro_rules! catalogue_suite {
+    ($start:path) => {
+        $crate::catalogue_suite!($start:
+            a_recording_is_archived_once_whatever_is_replayed,
+            the_same_bytes_in_another_call_or_pbx_are_another_recording,
+            a_lost_claim_changes_nothing,
+            a_failed_source_waits_and_a_quarantined_one_can_be_retried,
+            an_unknown_pbx_is_archived_as_unassigned_and_only_operators_see_it,
+            an_implausible_start_counts_retention_from_archiving,
+            what_is_older_than_the_enrolment_is_guarded_until_confirmed,
+            an_object_left_in_writing_is_swept_and_never_a_live_one,
+            several_claimants_never_get_the_same_source,
+            a_scope_reaches_its_own_and_nothing_else,
+            pages_visit_every_recording_once_in_both_orders,
+            every_part_of_a_search_narrows_it,
+            audio_reads_back_from_any_offset,
+            a_held_recording_neither_expires_nor_is_purged,
+            a_hold_set_between_expiry_and_purge_brings_back_what_it_reaches,
+            usage_follows_a_recording_through_its_life,
+            a_purged_recording_leaves_a_tombstone_that_refuses_it,
+            undelete_works_until_the_purge_and_only_in_scope,
+            a_hold_and_a_purge_never_pass_each_other,
+            applying_twice_changes_nothing_and_a_bad_entry_changes_nothing_at_all,
+            passwords_tokens_and_disabling_take_effect_at_once,
+            too_many_failures_ban_the_address_from_the_login_for_a_while,
+            the_audit_chain_shows_a_changed_row,
+            a_lease_has_one_holder_and_a_growing_fence,
+            events_wait_in_the_outbox_until_they_are_sent,
+        );
+    };
+    ($start:path: $($case:ident,)+) => {$(
+        #[tokio::test]
+        async fn $case() {
+            $crate::testing::cases::$case($start().await).await;
+        }
+    )+};
+}

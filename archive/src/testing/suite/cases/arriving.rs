@@ -1,0 +1,185 @@
+//! How recordings come in.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::testing::{Call, TestArchive};
+use crate::{Actor, Delivered, Error, Instant, Leg, NewSource, Scope, Search, SourceState};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+pub async fn a_recording_is_archived_once_whatever_is_replayed(t: TestArchive) {
+    let call = Call::new("acme", "1795246782.0", t.now(), b"the one and only");
+    let id = t.record(&call).await;
+    // The very file again, under another modification time: a restored backup of the core server.
+    t.clock.advance(Duration::from_secs(1));
+    assert_eq!(t.deliver(&call).await, Delivered::Duplicate(id));
+    t.clock.advance(Duration::from_secs(1));
+    let claim = t.spool(&call).await;
+    let (server, place) = (t.core_server().await, t.place("acme").await);
+    let found = t.archive.find_delivered(&claim, &server, Some(&place), crate::Sha256::of(&call.bytes)).await;
+    assert_eq!(found.unwrap(), Some(Delivered::Duplicate(id)));
+    let page = t.archive.search(Scope::Platform, &Search::default(), None, 10).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    t.archive.sweep_objects(10).await.unwrap();
+    t.finish().await;
+}
+
+pub async fn the_same_bytes_in_another_call_or_pbx_are_another_recording(t: TestArchive) {
+    let silence = Call::new("acme", "1.1", t.now(), b"silence");
+    let mut ids = HashSet::new();
+    ids.insert(t.record(&silence).await);
+    ids.insert(t.record(&Call { call_ref: "1.2".to_owned(), ..silence.clone() }).await);
+    ids.insert(t.record(&Call { pbx: "borealis".to_owned(), ..silence.clone() }).await);
+    ids.insert(t.record(&Call { leg: Leg::Caller, ..silence }).await);
+    assert_eq!(ids.len(), 4);
+    t.finish().await;
+}
+
+pub async fn a_lost_claim_changes_nothing(t: TestArchive) {
+    let call = Call::new("acme", "1.1", t.now(), b"claimed twice");
+    let stale = t.spool(&call).await;
+    // The process that held it is started anew, and takes the source up again.
+    assert_eq!(t.archive.release_own_claims().await.unwrap(), 1);
+    let server = t.core_server().await;
+    let fresh = t.archive.claim_sources(server.id, LEASE, 1).await.unwrap().remove(0);
+    assert_eq!(fresh.source.state, SourceState::Spooled);
+
+    let late = t.delivery(stale.clone(), &call).await;
+    assert!(matches!(t.archive.deliver(&late).await, Err(Error::Conflict(_))));
+    assert!(matches!(t.archive.quarantine(&stale, "late", "").await, Err(Error::Conflict(_))));
+    assert!(matches!(t.archive.prolong_claim(&stale, LEASE).await, Err(Error::Conflict(_))));
+    assert!(matches!(t.archive.retry_source_later(&stale, "late", "", t.now()).await, Err(Error::Conflict(_))));
+
+    t.archive.prolong_claim(&fresh, LEASE).await.unwrap();
+    let delivery = t.delivery(fresh, &call).await;
+    assert!(matches!(t.archive.deliver(&delivery).await, Ok(Delivered::Archived(_))));
+    t.archive.sweep_objects(10).await.unwrap();
+    t.finish().await;
+}
+
+pub async fn a_failed_source_waits_and_a_quarantined_one_can_be_retried(t: TestArchive) {
+    let server = t.core_server().await;
+    let claim = t.spool(&Call::new("acme", "1.1", t.now(), b"x")).await;
+    let later = t.now().plus(Duration::from_secs(30));
+    t.archive.retry_source_later(&claim, "store", "the store is down", later).await.unwrap();
+    assert_eq!(t.archive.claim_sources(server.id, LEASE, 1).await.unwrap(), vec![]);
+    t.clock.advance(Duration::from_secs(30));
+    let claim = t.archive.claim_sources(server.id, LEASE, 1).await.unwrap().remove(0);
+    assert_eq!((claim.source.attempts, claim.source.error_code.as_deref()), (1, Some("store")));
+
+    t.archive.quarantine(&claim, "not-audio", "it is a text").await.unwrap();
+    let quarantined = t.archive.list_sources(SourceState::Quarantined, 10).await.unwrap();
+    assert_eq!(quarantined.len(), 1);
+    assert_eq!(quarantined[0].error_code.as_deref(), Some("not-audio"));
+    assert_eq!(t.archive.claim_sources(server.id, LEASE, 1).await.unwrap(), vec![]);
+
+    t.archive.retry_quarantined(&Actor::command_line(), claim.source.id).await.unwrap();
+    let claim = t.archive.claim_sources(server.id, LEASE, 1).await.unwrap().remove(0);
+    assert_eq!(claim.source.state, SourceState::Discovered);
+    t.finish().await;
+}
+
+pub async fn an_unknown_pbx_is_archived_as_unassigned_and_only_operators_see_it(t: TestArchive) {
+    let id = t.record(&Call::new("never-heard-of", "1.1", t.now(), b"whose?")).await;
+    let recording = t.archive.get_recording(Scope::Platform, id).await.unwrap();
+    assert_eq!((recording.tenant, recording.pbx), (None, None));
+    for scope in [
+        Scope::Tenant(t.tenant("acme").await.id),
+        Scope::Reseller(t.tenant("acme").await.reseller),
+        Scope::Pbx(t.place("acme").await.pbx),
+    ] {
+        assert!(matches!(t.archive.get_recording(scope, id).await, Err(Error::NotFound(_))), "{scope}");
+        assert_eq!(t.archive.search(scope, &Search::default(), None, 10).await.unwrap().items, vec![]);
+    }
+    t.finish().await;
+}
+
+pub async fn an_implausible_start_counts_retention_from_archiving(t: TestArchive) {
+    let year = Duration::from_secs(365 * 86_400);
+    let cases = [
+        (None, t.now()),
+        (Some(Instant::from_millis(0)), t.now()),
+        (Some(t.now().plus(year)), t.now()),
+        (Some(t.now().minus(year)), t.now().minus(year)),
+    ];
+    for (n, (started_at, retain_from)) in cases.into_iter().enumerate() {
+        let call = Call { started_at, ..Call::new("acme", &n.to_string(), t.now(), b"when?") };
+        let id = t.record(&call).await;
+        let recording = t.archive.get_recording(Scope::Platform, id).await.unwrap();
+        assert_eq!((recording.retain_from, id.instant()), (retain_from, retain_from), "{started_at:?}");
+    }
+    t.finish().await;
+}
+
+pub async fn what_is_older_than_the_enrolment_is_guarded_until_confirmed(t: TestArchive) {
+    let (server, place) = (t.core_server().await, t.place("acme").await);
+    let old = t.now().minus(Duration::from_secs(400 * 86_400));
+    t.record(&Call::new("acme", "1.1", old, b"from before")).await;
+    let fresh = t.record(&Call::new("acme", "1.2", t.now(), b"from now")).await;
+    t.clock.advance(Duration::from_secs(60 * 86_400));
+    let due = async || t.archive.list_expirable(place.pbx, t.now(), t.now(), None, 10).await.unwrap();
+    assert_eq!(due().await.iter().map(|it| it.id).collect::<Vec<_>>(), vec![fresh]);
+    assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), b"from now".len() as u64);
+    assert_eq!(t.archive.count_guarded(server.id).await.unwrap(), 1);
+
+    let tenant = Actor { scope: Scope::Tenant(place.tenant), ..Actor::command_line() };
+    assert!(matches!(t.archive.confirm_enrolment(&tenant, server.id).await, Err(Error::Forbidden(_))));
+    assert_eq!(t.archive.confirm_enrolment(&Actor::command_line(), server.id).await.unwrap(), 1);
+    assert_eq!(due().await.len(), 2);
+    assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), b"from now from before".len() as u64 - 1);
+    t.finish().await;
+}
+
+pub async fn an_object_left_in_writing_is_swept_and_never_a_live_one(t: TestArchive) {
+    let call = Call::new("acme", "1.1", t.now(), b"put, then the power went");
+    let claim = t.spool(&call).await;
+    let delivery = t.delivery(claim, &call).await;
+    // As if the process had died between the put and the commit.
+    t.archive.put_object(&delivery, &t.archive.stores()[0]).await.unwrap();
+    assert_eq!(t.archive.sweep_objects(10).await.unwrap(), 0, "its lease still runs");
+    assert!(matches!(t.archive.deliver(&delivery).await, Ok(Delivered::Archived(_))));
+    t.archive.db.execute("UPDATE objects SET lease_until = 0", vec![]).await.unwrap();
+    assert_eq!(t.archive.sweep_objects(10).await.unwrap(), 1);
+    assert_eq!(t.archive.verify(crate::Depth::Deep).await.unwrap().objects, 1);
+    t.finish().await;
+}
+
+pub async fn several_claimants_never_get_the_same_source(t: TestArchive) {
+    let server = t.core_server().await;
+    let listed: Vec<NewSource> = (0..60)
+        .map(|n| NewSource {
+            path: format!("acme/{n}.wav").into(),
+            size_bytes: 1,
+            mtime: t.now(),
+            pbx_token: "acme".to_owned(),
+            call_ref: n.to_string(),
+            leg: Leg::Mixed,
+            direction: crate::Direction::In,
+            caller: String::new(),
+            callee: String::new(),
+            started_at: None,
+        })
+        .collect();
+    assert_eq!(t.archive.discover(server.id, &listed).await.unwrap(), 60);
+    assert_eq!(t.archive.discover(server.id, &listed).await.unwrap(), 0);
+    assert!(t.archive.knows_source(server.id, &listed[7].path, 1, t.now()).await.unwrap());
+    assert!(!t.archive.knows_source(server.id, &listed[7].path, 2, t.now()).await.unwrap());
+
+    let other = t.another_instance("test-2").await;
+    let claim = async |archive: &crate::Archive| {
+        let mut mine = Vec::new();
+        loop {
+            let claims = archive.claim_sources(server.id, LEASE, 7).await.unwrap();
+            if claims.is_empty() {
+                return mine;
+            }
+            mine.extend(claims.into_iter().map(|claim| claim.source.id));
+        }
+    };
+    let (ours, theirs) = tokio::join!(claim(&t.archive), claim(&other));
+    assert_eq!(ours.len() + theirs.len(), 60);
+    assert_eq!(ours.iter().chain(&theirs).collect::<HashSet<_>>().len(), 60);
+    other.close().await.unwrap();
+    t.finish().await;
+}

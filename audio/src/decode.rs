@@ -1,0 +1,52 @@
+//! From a file to blocks of samples: which decoder reads what.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::format::{Codec, Container};
+use crate::probe::{self, Probe};
+
+mod bytes;
+mod opus;
+mod packets;
+mod window;
+
+use window::Window;
+
+/// A decoder that hands out one block after the other.
+pub(crate) trait BlockSource {
+    /// Replaces `block` by the next samples, interleaved; leaves it empty at the end.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the file has bytes of audio but none of them can be decoded, [`Error::Io`].
+    fn next_block(&mut self, block: &mut Vec<i16>) -> Result<(), Error>;
+
+    /// Whether it ended before its time, or lost something on the way; final after the last block.
+    fn truncated(&self) -> bool;
+}
+
+/// An opened recording.
+pub(crate) struct Opened {
+    pub(crate) probe: Probe,
+    pub(crate) source: Box<dyn BlockSource>,
+}
+
+/// Opens the file at `path`; see [`crate::probe`] for `name_hint`.
+pub(crate) fn open(path: &Path, name_hint: &str) -> Result<Opened, Error> {
+    let mut file = File::open(path)?;
+    let located = probe::locate(&mut file, name_hint)?;
+    let mut probe = located.probe;
+    let window = Window::new(file, located.start, located.len)?;
+    let source: Box<dyn BlockSource> = match (probe.container, probe.codec) {
+        (Container::Ogg, Codec::Opus) => Box::new(opus::OpusSource::open(window)?),
+        (_, Codec::Vorbis | Codec::Mp3 | Codec::Flac) => {
+            let packets = packets::PacketSource::open(window, probe.container)?;
+            (probe.sample_rate, probe.channels) = packets.spec();
+            probe.stale_header |= packets.stale_header();
+            Box::new(packets)
+        }
+        (_, codec) => Box::new(bytes::ByteSource::new(window, codec, probe.channels)),
+    };
+    Ok(Opened { probe, source })
+}

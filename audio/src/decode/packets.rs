@@ -1,0 +1,185 @@
+//! Vorbis, MP3 and FLAC: demuxed and decoded by Symphonia.
+//!
+//! The demuxer is chosen by us and never probed for: Symphonia's probe takes headerless audio for MPEG.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use std::io::{Read, Seek, SeekFrom};
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error as PacketError;
+use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
+use symphonia::core::io::MediaSourceStream;
+use symphonia::default::formats::{FlacReader, MpaReader, OggReader};
+
+use super::BlockSource;
+use super::window::Window;
+use crate::error::Error;
+use crate::format::Container;
+
+/// Decodes packet by packet.
+pub(crate) struct PacketSource {
+    reader: Box<dyn FormatReader>,
+    decoder: Box<dyn AudioDecoder>,
+    track: u32,
+    sample_rate: u32,
+    channels: u16,
+    /// Frames that the container promises, where it promises any.
+    promised: Option<u64>,
+    decoded: u64,
+    any_good: bool,
+    truncated: bool,
+    stale_header: bool,
+    ended: bool,
+}
+
+impl PacketSource {
+    pub(crate) fn open(mut window: Window, container: Container) -> Result<Self, Error> {
+        let truncated = container == Container::Ogg && !ogg_stream_ends(&mut window)?;
+        contain(move || Self::open_unguarded(window, container, truncated))
+            .unwrap_or_else(|| Err(Error::damaged("the headers cannot be read")))
+    }
+
+    fn open_unguarded(window: Window, container: Container, truncated: bool) -> Result<Self, Error> {
+        let stream = MediaSourceStream::new(Box::new(window), Default::default());
+        let options = FormatOptions::default();
+        let reader: Box<dyn FormatReader> = match container {
+            Container::Mp3 => Box::new(MpaReader::try_new(stream, options).map_err(header_error)?),
+            Container::Flac => Box::new(FlacReader::try_new(stream, options).map_err(header_error)?),
+            _ => Box::new(OggReader::try_new(stream, options).map_err(header_error)?),
+        };
+        let track = reader.default_track(TrackType::Audio).ok_or_else(|| Error::damaged("no audio track"))?;
+        let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio());
+        let parameters = parameters.ok_or_else(|| Error::damaged("no audio track"))?;
+        let (Some(sample_rate), Some(channels)) = (parameters.sample_rate, parameters.channels.as_ref()) else {
+            return Err(Error::damaged("no sample rate or channels"));
+        };
+        let channels = u16::try_from(channels.count()).unwrap_or(0);
+        if sample_rate == 0 || channels == 0 {
+            return Err(Error::damaged(format!("{channels} channels at {sample_rate} Hz")));
+        }
+        // Only an MP3 with a LAME tag knows its exact end; the length of any other is a guess from its bit rate.
+        let guessed = container == Container::Mp3 && track.delay.is_none();
+        let stale_header = container == Container::Mp3 && track.num_frames == Some(0);
+        let options = AudioDecoderOptions::default().gapless(!guessed && !stale_header);
+        let decoder =
+            symphonia::default::get_codecs().make_audio_decoder(parameters, &options).map_err(header_error)?;
+        Ok(Self {
+            track: track.id,
+            sample_rate,
+            channels,
+            // Ogg promises nothing but its last page; FLAC writes 0 for "unknown".
+            promised: track.num_frames.filter(|&frames| frames > 0 && !guessed && container != Container::Ogg),
+            reader,
+            decoder,
+            decoded: 0,
+            any_good: false,
+            truncated,
+            stale_header,
+            ended: false,
+        })
+    }
+
+    pub(crate) fn spec(&self) -> (u32, u16) {
+        (self.sample_rate, self.channels)
+    }
+
+    pub(crate) fn stale_header(&self) -> bool {
+        self.stale_header
+    }
+
+    /// One packet: `false` at the end of the stream.
+    fn step(&mut self, block: &mut Vec<i16>) -> Result<bool, Error> {
+        let packet = match self.reader.next_packet() {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Ok(false),
+            Err(PacketError::IoError(error)) if is_disk_error(&error) => return Err(error.into()),
+            // Cut in the middle of a packet, or unreadable from here on.
+            Err(_) => {
+                self.truncated = true;
+                return Ok(false);
+            }
+        };
+        if packet.track_id != self.track {
+            return Ok(true);
+        }
+        match self.decoder.decode(&packet) {
+            Ok(buffer) => {
+                let spec = buffer.spec();
+                if (spec.rate(), spec.channels().count()) != (self.sample_rate, usize::from(self.channels)) {
+                    // The rate changed midway: what follows is not the same recording.
+                    self.truncated = true;
+                    return Ok(false);
+                }
+                buffer.copy_to_vec_interleaved(block);
+                self.any_good = true;
+            }
+            Err(PacketError::IoError(error)) if is_disk_error(&error) => return Err(error.into()),
+            Err(_) => {
+                // Silence in its place keeps the time of what follows.
+                self.truncated = true;
+                let frames = packet.dur.get().min(u64::from(self.sample_rate));
+                block.clear();
+                block.resize(frames as usize * usize::from(self.channels), 0);
+            }
+        }
+        self.decoded += (block.len() / usize::from(self.channels)) as u64;
+        Ok(true)
+    }
+}
+
+impl BlockSource for PacketSource {
+    fn next_block(&mut self, block: &mut Vec<i16>) -> Result<(), Error> {
+        block.clear();
+        while !self.ended && block.is_empty() {
+            match contain(|| self.step(block)) {
+                Some(result) => self.ended = !result?,
+                None => {
+                    block.clear();
+                    self.truncated = true;
+                    self.ended = true;
+                }
+            }
+        }
+        if block.is_empty() {
+            self.truncated |= self.promised.is_some_and(|promised| self.decoded < promised);
+            if self.truncated && !self.any_good && self.decoded > 0 {
+                return Err(Error::damaged("no packet can be decoded"));
+            }
+        }
+        Ok(())
+    }
+
+    fn truncated(&self) -> bool {
+        self.truncated
+    }
+}
+
+/// Runs third-party decoding of untrusted bytes: a panic in there is damage to one file, not to the process.
+fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
+}
+
+fn is_disk_error(error: &std::io::Error) -> bool {
+    // Symphonia reports ends and nonsense as I/O errors of these kinds; the operating system's have a code.
+    error.raw_os_error().is_some()
+}
+
+fn header_error(error: PacketError) -> Error {
+    match error {
+        PacketError::IoError(error) if is_disk_error(&error) => error.into(),
+        PacketError::Unsupported(what) => Error::unsupported(what),
+        other => Error::damaged(other.to_string()),
+    }
+}
+
+/// Whether the last page of an Ogg file carries the end-of-stream flag (RFC 3533 §6).
+fn ogg_stream_ends(window: &mut Window) -> Result<bool, Error> {
+    /// A page has at most 65,307 bytes.
+    const TAIL: u64 = 65_536;
+    window.seek(SeekFrom::Start(window.len().saturating_sub(TAIL)))?;
+    let mut tail = Vec::with_capacity(TAIL as usize);
+    window.take(TAIL).read_to_end(&mut tail)?;
+    window.seek(SeekFrom::Start(0))?;
+    let last = tail.windows(4).rposition(|bytes| bytes == b"OggS");
+    Ok(last.and_then(|at| tail.get(at + 5)).is_some_and(|flags| flags & 4 != 0))
+}

@@ -1,0 +1,46 @@
+//! The ways in which audio can refuse: they differ in what the caller does next.
+
+/// Why a file could not be probed, decoded or encoded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// 0 bytes, or a header and no audio at all. Nothing to keep.
+    #[error("there is no audio in the file")]
+    Empty,
+    /// Neither a known signature nor the extension of a known headerless format.
+    #[error("not an audio file")]
+    NotAudio,
+    /// Audio, but of a kind that is not decoded here: keep it as it came.
+    #[error("cannot decode {what}")]
+    Unsupported {
+        /// The container or codec, for people.
+        what: String,
+    },
+    /// It says that it is audio of a known kind, but not one sample of it can be decoded.
+    #[error("damaged: {what}")]
+    Damaged {
+        /// What was found wrong, for people.
+        what: String,
+    },
+    /// The source is good, but the chosen format cannot carry its rate or channels: keep it as it came.
+    #[error("{format} cannot carry {what}")]
+    UnsupportedByEncoder {
+        /// The chosen format.
+        format: crate::Format,
+        /// What it cannot carry, such as `44100 Hz` or `4 channels`.
+        what: String,
+    },
+    /// The source could not be read or the sink could not be written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl Error {
+    pub(crate) fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into() }
+    }
+
+    pub(crate) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into() }
+    }
+}

@@ -1,0 +1,49 @@
+//! Codecs, and nothing else: what a file is, how long it lasts, how it sounds, and the same audio in another format.
+//!
+//! The crate knows no other crate of ours: bytes in, bytes out. It is synchronous and CPU-bound, so callers run it in
+//! `spawn_blocking`. A recording is never held whole: it is read, decoded and encoded block by block, and the memory
+//! used does not grow with its length.
+//!
+//! Rate and channels stay as they are. A recording of 8 kHz stays 8 kHz, mono stays mono, and an encoder that cannot
+//! carry what it is given says so ([`Error::UnsupportedByEncoder`]) instead of resampling; the caller then keeps the
+//! recording as it came. Inside, samples are 16 bits: deeper sources lose their lowest bits.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! let mut kept = std::fs::File::create("kept.mp3")?;
+//! let source = Path::new("out-102-101.wav");
+//! let done = audio::transcode(source, "out-102-101.wav", &mut kept, &Default::default(), &Default::default())?;
+//! let again = audio::measure(Path::new("kept.mp3"), "kept.mp3")?;
+//! assert_eq!(done.samples_per_channel, again.samples_per_channel);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod au;
+mod decode;
+mod encode;
+mod error;
+mod format;
+mod g711;
+mod g722;
+mod gsm;
+mod mpeg;
+mod ogg_head;
+mod peaks;
+mod probe;
+mod quality;
+mod raw;
+mod riff;
+mod tags;
+mod transcode;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use format::{Codec, Container, EncodeSettings, Format};
+pub use peaks::BUCKETS as PEAK_BUCKETS;
+pub use probe::{Probe, probe};
+pub use quality::{ChannelQuality, Quality};
+pub use tags::Tags;
+pub use transcode::{Measured, Transcoded, measure, transcode};

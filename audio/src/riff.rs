@@ -1,0 +1,160 @@
+//! A RIFF/WAVE walker that believes no size it has not checked.
+//!
+//! Recorders that were killed, or are still writing, leave sizes of 0 (Asterisk) or ffffffff (ffmpeg, rtpengine);
+//! some write odd chunks without the pad byte; others append chunks after the audio. All of these are read.
+
+use std::io::{Read, Seek, SeekFrom};
+
+use crate::error::Error;
+use crate::format::Codec;
+
+/// Where the audio of a WAVE file lies and how it is coded.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Wav {
+    pub(crate) codec: Codec,
+    pub(crate) sample_rate: u32,
+    pub(crate) channels: u16,
+    pub(crate) data_start: u64,
+    pub(crate) data_len: u64,
+    /// The sizes in the header are not those of the file.
+    pub(crate) stale_header: bool,
+    /// The header promises more than the file has.
+    pub(crate) truncated: bool,
+}
+
+struct Fmt {
+    tag: u16,
+    channels: u16,
+    sample_rate: u32,
+    block_align: u16,
+    bits: u16,
+}
+
+/// More chunks than this before the audio: the file is not a recording.
+const MAX_CHUNKS: usize = 256;
+
+/// Walks the chunks to the audio. `file_len` is the length of the whole file in bytes.
+pub(crate) fn walk<R: Read + Seek>(reader: &mut R, file_len: u64) -> Result<Wav, Error> {
+    reader.seek(SeekFrom::Start(0))?;
+    let riff: [u8; 12] = read_array(reader)?.ok_or(Error::NotAudio)?;
+    let riff_size = u32::from_le_bytes([riff[4], riff[5], riff[6], riff[7]]);
+    let mut position = 12u64;
+    let mut fmt = None;
+    for _ in 0..MAX_CHUNKS {
+        reader.seek(SeekFrom::Start(position))?;
+        let Some(head) = read_array::<8, _>(reader)? else { break };
+        let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+        let body = position + 8;
+        match &head[..4] {
+            b"fmt " => fmt = Some(read_fmt(reader, size)?),
+            b"data" => {
+                let fmt = fmt.ok_or_else(|| Error::damaged("no fmt chunk before the audio"))?;
+                return locate(&fmt, riff_size, size, body, file_len);
+            }
+            _ => {}
+        }
+        position = next_chunk(reader, body + u64::from(size), size)?;
+    }
+    // A header that ends before its audio begins holds none.
+    Err(if fmt.is_some() || file_len < 44 { Error::Empty } else { Error::damaged("no audio chunk") })
+}
+
+/// Chunks begin at even offsets (a pad byte follows an odd one), but some writers leave the pad out. A pad byte is 0,
+/// and no chunk's name begins with 0.
+fn next_chunk<R: Read + Seek>(reader: &mut R, end: u64, size: u32) -> Result<u64, Error> {
+    if size.is_multiple_of(2) {
+        return Ok(end);
+    }
+    reader.seek(SeekFrom::Start(end))?;
+    let padded = read_array::<1, _>(reader)?.is_none_or(|byte| byte[0] == 0);
+    Ok(if padded { end + 1 } else { end })
+}
+
+fn read_fmt<R: Read>(reader: &mut R, size: u32) -> Result<Fmt, Error> {
+    let body: [u8; 16] = read_array(reader)?.ok_or(Error::Empty)?;
+    if size < 16 {
+        return Err(Error::damaged("fmt chunk too short"));
+    }
+    let mut fmt = Fmt {
+        tag: u16::from_le_bytes([body[0], body[1]]),
+        channels: u16::from_le_bytes([body[2], body[3]]),
+        sample_rate: u32::from_le_bytes([body[4], body[5], body[6], body[7]]),
+        block_align: u16::from_le_bytes([body[12], body[13]]),
+        bits: u16::from_le_bytes([body[14], body[15]]),
+    };
+    // WAVE_FORMAT_EXTENSIBLE: the first two bytes of the sub-format's GUID are the tag.
+    if fmt.tag == 0xfffe && size >= 26 {
+        let extension: [u8; 10] = read_array(reader)?.ok_or(Error::Empty)?;
+        fmt.tag = u16::from_le_bytes([extension[8], extension[9]]);
+    }
+    Ok(fmt)
+}
+
+fn codec(fmt: &Fmt) -> Result<Codec, Error> {
+    let container_bits = match fmt.channels {
+        0 => 0,
+        channels => u32::from(fmt.block_align) * 8 / u32::from(channels),
+    };
+    Ok(match (fmt.tag, fmt.bits, container_bits) {
+        (1, 1..=8, _) => Codec::PcmU8,
+        (1, 9..=16, _) => Codec::PcmS16Le,
+        // 24 bits in 32: what is not used is below, so it is read as 32.
+        (1, 17..=24, 32) => Codec::PcmS32Le,
+        (1, 17..=24, _) => Codec::PcmS24Le,
+        (1, 25..=32, _) => Codec::PcmS32Le,
+        (3, 32, _) => Codec::PcmF32Le,
+        (3, 64, _) => Codec::PcmF64Le,
+        (6, ..) => Codec::PcmALaw,
+        (7, ..) => Codec::PcmMuLaw,
+        (0x31, ..) if fmt.channels == 1 => Codec::GsmMs,
+        (tag, bits, _) => {
+            let name = match tag {
+                0x02 => "Microsoft ADPCM",
+                0x11 => "IMA ADPCM",
+                0x14 | 0x40 | 0x45 | 0x64 => "G.726",
+                0x65 | 0x028f => "G.722",
+                0x50 | 0x55 => "MPEG audio",
+                0x83 => "G.729",
+                _ => "codec",
+            };
+            return Err(Error::unsupported(format!("{name} in WAV (tag {tag:#06x}, {bits} bits)")));
+        }
+    })
+}
+
+fn locate(fmt: &Fmt, riff: u32, data: u32, start: u64, file_len: u64) -> Result<Wav, Error> {
+    let codec = codec(fmt)?;
+    if fmt.channels == 0 || fmt.channels > 64 || !(1..=384_000).contains(&fmt.sample_rate) {
+        return Err(Error::damaged(format!("{} channels at {} Hz", fmt.channels, fmt.sample_rate)));
+    }
+    let rest = file_len.saturating_sub(start);
+    let (data_len, stale_header, truncated) = match data {
+        // Closed properly and empty, or left open with its audio behind it: the RIFF size tells them apart.
+        0 if u64::from(riff) + 8 == file_len => (0, false, false),
+        0 => (rest, rest > 0, false),
+        u32::MAX if rest < u64::from(u32::MAX) => (rest, true, false),
+        // Beyond 4 GiB no size fits: to the end of the file, then.
+        u32::MAX => (rest, false, false),
+        size if u64::from(size) > rest => (rest, true, true),
+        size => (u64::from(size), false, false),
+    };
+    Ok(Wav {
+        codec,
+        sample_rate: fmt.sample_rate,
+        channels: fmt.channels,
+        data_start: start,
+        data_len,
+        stale_header,
+        truncated,
+    })
+}
+
+/// The next `N` bytes, or `None` at the end of the file.
+pub(crate) fn read_array<const N: usize, R: Read>(reader: &mut R) -> Result<Option<[u8; N]>, Error> {
+    let mut bytes = [0; N];
+    match reader.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

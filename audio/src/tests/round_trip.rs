@@ -1,0 +1,190 @@
+//! What is written decodes to what was read.
+
+use std::fs::File;
+
+use super::*;
+use crate::{EncodeSettings, Format, Tags, Transcoded, measure, transcode};
+
+fn tags() -> Tags {
+    let text = |value: &str| Some(value.to_owned());
+    Tags {
+        title: text("Llamada de prueba, año 2026"),
+        date: text("2026-11-21T07:39:44Z"),
+        caller: text("101"),
+        callee: text("+4930123456"),
+        pbx: text("acme"),
+        call_id: text("1795246782.0"),
+        recording_id: text("01K0000000000000000000000A"),
+        source_sha256: text("00"),
+    }
+}
+
+fn settings(format: Format) -> EncodeSettings {
+    EncodeSettings { format, bitrate_bps: if format == Format::Opus { 24_000 } else { 32_000 } }
+}
+
+fn encode(path: &Path, hint: &str, settings: &EncodeSettings) -> (tempfile::TempDir, PathBuf, Transcoded) {
+    let (folder, kept) = file_of(&format!("kept.{}", settings.format.extension()), b"");
+    let done = transcode(path, hint, &mut File::create(&kept).unwrap(), settings, &tags()).unwrap();
+    (folder, kept, done)
+}
+
+/// The likeness of two signals at the shift at which they are most alike, and that shift.
+fn correlation(a: &[i16], b: &[i16]) -> (f64, i32) {
+    let product = |shift: i32| -> f64 {
+        let (a, b) = if shift < 0 { (&a[(-shift) as usize..], b) } else { (a, &b[shift as usize..]) };
+        a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
+    };
+    let energy = |all: &[i16]| all.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
+    let norm = (energy(a) * energy(b)).sqrt().max(1.0);
+    (-64..=64).map(|shift| (product(shift) / norm, shift)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
+}
+
+#[test]
+fn every_recording_comes_out_of_every_encoder_as_long_as_it_went_in() {
+    for fixture in manifest().iter().filter(|fixture| fixture.is_decodable()) {
+        let source = measure(&fixture.path(), &fixture.hint()).unwrap();
+        for format in Format::ALL {
+            if fixture.channels > 2 && matches!(format, Format::Mp3 | Format::Opus) {
+                continue;
+            }
+            let (_folder, kept, done) = encode(&fixture.path(), &fixture.hint(), &settings(format));
+            let again = measure(&kept, "kept").unwrap();
+            let name = format!("{format} {}", fixture.file);
+            assert_eq!(again.samples_per_channel, source.samples_per_channel, "{name}");
+            assert_eq!(done.samples_per_channel, source.samples_per_channel, "{name}");
+            assert_eq!((again.sample_rate, again.channels), (source.sample_rate, source.channels), "{name}");
+            assert_eq!((&done.peaks, &done.quality), (&source.peaks, &source.quality), "{name}");
+            assert!(!again.truncated && !again.quality.stale_header, "{name}");
+        }
+    }
+}
+
+#[test]
+fn flac_and_wav_keep_every_bit() {
+    for end in ["073942-1795246782.0.wav", "1795246803.32.raw", "1795246784.6.g722", "2a2746688f2eef20-mix.wav"] {
+        let fixture = fixture(end);
+        let (_, source) = samples(&fixture.path(), &fixture.hint()).unwrap();
+        for format in [Format::Flac, Format::Wav] {
+            let (_folder, kept, _) = encode(&fixture.path(), &fixture.hint(), &settings(format));
+            assert!(samples(&kept, "kept").unwrap().1 == source, "{format} {end}");
+        }
+    }
+}
+
+#[test]
+fn mp3_and_opus_keep_the_speech_in_its_place() {
+    for end in [
+        "073942-1795246782.0.wav",
+        "1795246799.20.sln16",
+        "1795246784.8.opus",
+        "out-118-117-20261121-074045-1795246845.44.ogg",
+    ] {
+        let fixture = manifest().into_iter().rfind(|fixture| fixture.file.ends_with(end)).unwrap();
+        let (probe, source) = samples(&fixture.path(), &fixture.hint()).unwrap();
+        for format in [Format::Mp3, Format::Opus] {
+            let (_folder, kept, _) = encode(&fixture.path(), &fixture.hint(), &settings(format));
+            let (likeness, shift) = correlation(&source, &samples(&kept, "kept").unwrap().1);
+            assert!(likeness > 0.8, "{format} {end}: {likeness}");
+            assert!(shift.unsigned_abs() <= probe.sample_rate / 4_000, "{format} {end}: shifted by {shift}");
+        }
+    }
+}
+
+#[test]
+fn every_length_survives_to_the_sample() {
+    for (frames, channels, rate) in
+        [(1, 1, 8_000), (31, 1, 8_000), (159, 2, 8_000), (160, 1, 8_000), (161, 1, 16_000), (575, 1, 8_000)]
+            .into_iter()
+            .chain([(1_105, 1, 8_000), (4_095, 2, 16_000), (4_096, 1, 8_000), (4_097, 1, 24_000)])
+            .chain([(8_000, 1, 8_000), (48_001, 2, 48_000), (80_000, 2, 8_000)])
+    {
+        let signal = tones(frames, channels, rate);
+        let (_source_folder, path) = file_of("source.wav", &wav(&signal, channels as u16, rate));
+        for format in Format::ALL {
+            let (_folder, kept, _) = encode(&path, "source.wav", &settings(format));
+            let again = measure(&kept, "kept").unwrap();
+            assert_eq!(again.samples_per_channel, frames as u64, "{format} {frames} {channels} {rate}");
+            assert_eq!(usize::from(again.channels), channels);
+        }
+    }
+}
+
+#[test]
+fn every_rate_of_mp3_and_opus_stays_as_it_is() {
+    for (format, rates) in [
+        (Format::Mp3, &[8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000][..]),
+        (Format::Opus, &[8_000, 12_000, 16_000, 24_000, 48_000][..]),
+    ] {
+        for &rate in rates {
+            for channels in [1u16, 2] {
+                for bitrate_bps in [6_000, 16_000, 32_000, 64_000, 500_000] {
+                    let signal = tones(rate as usize / 2, usize::from(channels), rate);
+                    let (_source_folder, path) = file_of("source.wav", &wav(&signal, channels, rate));
+                    let (_folder, kept, _) = encode(&path, "source.wav", &EncodeSettings { format, bitrate_bps });
+                    let again = measure(&kept, "kept").unwrap();
+                    let expected = (u64::from(rate / 2), rate, channels);
+                    let name = format!("{format} {bitrate_bps}");
+                    assert_eq!((again.samples_per_channel, again.sample_rate, again.channels), expected, "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rate_or_channels_that_a_format_lacks_are_refused_before_anything_is_written() {
+    let (_folder_a, cd) = file_of("cd.wav", &wav(&tones(4_410, 2, 44_100), 2, 44_100));
+    let (_folder_b, odd) = file_of("odd.wav", &wav(&tones(1_000, 1, 9_600), 1, 9_600));
+    let mix = fixture("2a2746688f2eef20-mix.wav");
+    for (path, format, expected) in [
+        (&cd, Format::Opus, "opus cannot carry 44100 Hz"),
+        (&odd, Format::Mp3, "mp3 cannot carry 9600 Hz"),
+        (&mix.path(), Format::Mp3, "mp3 cannot carry 4 channels"),
+        (&mix.path(), Format::Opus, "opus cannot carry 4 channels"),
+    ] {
+        let mut sink = std::io::Cursor::new(Vec::new());
+        let error = transcode(path, "x.wav", &mut sink, &settings(format), &tags()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(sink.into_inner().is_empty());
+    }
+}
+
+#[test]
+fn a_file_may_begin_in_the_middle_of_its_sink() {
+    let fixture = fixture("073942-1795246782.0.wav");
+    for format in Format::ALL {
+        let (_folder, kept, _) = encode(&fixture.path(), &fixture.file, &settings(format));
+        let mut sink = std::io::Cursor::new(b"before".to_vec());
+        sink.set_position(6);
+        transcode(&fixture.path(), &fixture.file, &mut sink, &settings(format), &tags()).unwrap();
+        assert!(sink.into_inner()[6..] == std::fs::read(kept).unwrap(), "{format}: the same bytes each time");
+    }
+}
+
+#[test]
+fn the_tags_are_in_the_file() {
+    let fixture = fixture("073942-1795246782.0.wav");
+    for format in Format::ALL {
+        let (_folder, kept, _) = encode(&fixture.path(), &fixture.file, &settings(format));
+        let head = String::from_utf8_lossy(&std::fs::read(kept).unwrap()[..1_024]).into_owned();
+        for part in ["Llamada de prueba, año 2026", "2026-11-21T07:39:44", "+4930123456", "01K0000000000000000000000A"]
+        {
+            assert!(head.contains(part), "{format}: {part}");
+        }
+    }
+}
+
+#[test]
+fn without_tags_nothing_is_said() {
+    let fixture = fixture("073942-1795246782.0.wav");
+    let source = measure(&fixture.path(), &fixture.file).unwrap();
+    for format in Format::ALL {
+        let (_folder, kept) = file_of("kept", b"");
+        let mut sink = File::create(&kept).unwrap();
+        transcode(&fixture.path(), &fixture.file, &mut sink, &settings(format), &Tags::default()).unwrap();
+        assert_eq!(measure(&kept, "kept").unwrap().samples_per_channel, source.samples_per_channel, "{format}");
+        let head = std::fs::read(kept).unwrap();
+        assert!(!head.starts_with(b"ID3") && !head[..64].windows(4).any(|four| four == b"LIST"), "{format}");
+    }
+}
