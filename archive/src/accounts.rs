@@ -265,8 +265,8 @@ fn ftp_login(row: &Row) -> Result<FtpLogin> {
     })
 }
 
-/// Random letters and digits: some 5.95 bits each, and nothing that a URL, a shell or an old FTP client would mangle.
-pub(crate) fn random_text(length: usize) -> String {
+/// Random letters and digits for a secret: some 5.95 bits each, and nothing that a URL, a shell or an old FTP client would mangle.
+pub fn random_text(length: usize) -> String {
     use rand::RngExt;
     let mut rng = rand::rng();
     (0..length).map(|_| char::from(rng.sample(rand::distr::Alphanumeric))).collect()

@@ -179,7 +179,12 @@ impl Archive {
 
     /// The newest rows that the scope reaches: an operator sees all, a tenant what concerns its recordings.
     pub async fn list_audit(&self, scope: Scope, limit: u32) -> Result<Vec<AuditRow>> {
-        let (condition, params) = match scope {
+        self.list_audit_before(scope, None, limit).await
+    }
+
+    /// As [`Archive::list_audit`], going on behind the last row seen.
+    pub async fn list_audit_before(&self, scope: Scope, before: Option<AuditId>, limit: u32) -> Result<Vec<AuditRow>> {
+        let (condition, mut params) = match scope {
             Scope::Platform => ("1 = 1", params![limit]),
             Scope::Reseller(id) => {
                 ("tenant_id IN (SELECT t.id FROM tenants t WHERE t.reseller_id = $2)", params![limit, id])
@@ -188,7 +193,12 @@ impl Archive {
             // Rows name the tenant, not the PBX; rather too little than a neighbour's.
             Scope::Pbx(_) => ("1 = 0", params![limit]),
         };
-        let sql = format!("SELECT {COLUMNS} FROM audit WHERE {condition} ORDER BY id DESC LIMIT $1");
+        let mut beyond = String::new();
+        if let Some(before) = before {
+            params.extend(params![before]);
+            beyond = format!("AND id < ${}", params.len());
+        }
+        let sql = format!("SELECT {COLUMNS} FROM audit WHERE {condition} {beyond} ORDER BY id DESC LIMIT $1");
         let rows = self.db.fetch_all(sql, params).await?;
         rows.iter()
             .map(|row| {

@@ -127,7 +127,7 @@ impl Archive {
     /// [`Error::Conflict`] when the claim was lost; failures of a store or the catalogue, after which the source can be
     /// tried again.
     pub async fn deliver(&self, delivery: &Delivery) -> Result<Delivered> {
-        let stores = self.stores_for(delivery)?;
+        let stores = self.stores_for(delivery.place.as_ref())?;
         let mut objects = Vec::new();
         for store in &stores {
             self.check_store(store).await?;
@@ -145,8 +145,8 @@ impl Archive {
     }
 
     /// The stores that the recording must be in; an unassigned one goes into the first.
-    fn stores_for(&self, delivery: &Delivery) -> Result<Vec<std::sync::Arc<Store>>> {
-        match &delivery.place {
+    pub(crate) fn stores_for(&self, place: Option<&PbxPlace>) -> Result<Vec<std::sync::Arc<Store>>> {
+        match place {
             Some(place) if !place.tier.stores.is_empty() => {
                 place.tier.stores.iter().map(|name| self.store_named(name).cloned()).collect()
             }
@@ -209,7 +209,14 @@ impl Archive {
         let retain_from = delivery.id.instant();
         let started_at = listed.started_at.unwrap_or(retain_from);
         let core_server = &delivery.core_server;
-        let guarded = retain_from < core_server.enrolled_at && core_server.confirmed_at.is_none();
+        // Asked here and not of the delivery, which may be older than an operator's confirmation.
+        let confirmed = tx
+            .fetch_optional(
+                "SELECT 1 AS one FROM core_servers WHERE id = $1 AND (confirmed_at IS NOT NULL OR enrolled_at <= $2)",
+                params![core_server.id, retain_from],
+            )
+            .await?;
+        let guarded = confirmed.is_none();
         let zone = crate::recording::zone(place.map_or("UTC", |place| &place.time_zone));
         let call = find_or_add_call(tx, delivery, started_at).await?;
         tx.execute(

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::Archive;
 use crate::clock::Instant;
+use crate::crash::crash_point;
 use crate::db::params;
 use crate::error::{Error, Result};
 use crate::holds::{IS_HELD, serialise_on_tenant};
@@ -34,8 +35,10 @@ pub struct Candidate {
 }
 
 /// What was expired.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expired {
+    /// Which recordings, in the order they were asked for.
+    pub ids: Vec<RecordingId>,
     /// How many recordings.
     pub recordings: u64,
     /// Their bytes in all stores together.
@@ -106,6 +109,35 @@ impl Archive {
         reason: ExpiryReason,
         grace: Duration,
     ) -> Result<Expired> {
+        self.expire_while(tenant, pbx, ids, archived_before, reason, grace, None).await
+    }
+
+    /// As [`Archive::expire`], in the order of `ids` and only while the PBX has more than `quota_bytes` of live
+    /// recordings: looked at again before each one, where nothing else can change it, so that two rotations at once,
+    /// or one that is late, never take more than the quota asks for.
+    pub async fn expire_over_quota(
+        &self,
+        tenant: TenantId,
+        pbx: PbxId,
+        ids: &[RecordingId],
+        archived_before: Instant,
+        quota_bytes: u64,
+        grace: Duration,
+    ) -> Result<Expired> {
+        self.expire_while(tenant, pbx, ids, archived_before, ExpiryReason::Quota, grace, Some(quota_bytes)).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the two methods above name them")]
+    async fn expire_while(
+        &self,
+        tenant: TenantId,
+        pbx: PbxId,
+        ids: &[RecordingId],
+        archived_before: Instant,
+        reason: ExpiryReason,
+        grace: Duration,
+        quota_bytes: Option<u64>,
+    ) -> Result<Expired> {
         let now = self.clock.now();
         let mut expired = Expired::default();
         let mut tx = self.db.begin().await?;
@@ -115,15 +147,21 @@ impl Archive {
              SET state = 'expired', expired_at = $1, expired_by = $2, purge_after = $3
              WHERE id = $4 AND pbx_id = $5 AND tenant_id = $6 AND state = 'archived' AND guarded = 0
                  AND archived_at < $7 AND {unlocked} AND NOT {IS_HELD}
+                 AND ($8 < 0 OR (SELECT COALESCE(SUM(u.stored_bytes), 0)
+                                 FROM usage u
+                                 WHERE u.pbx_id = $5 AND u.class = 'live') > $8)
              RETURNING CAST((SELECT COALESCE(SUM(o.size_bytes), 0)
                              FROM objects o
                              WHERE o.recording_id = recordings.id AND o.state = 'live') AS BIGINT) AS stored_bytes",
             unlocked = IS_UNLOCKED.replace('?', "$1")
         );
+        // No quota is written as -1.
+        let quota = quota_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
         for id in ids.iter().take(1000) {
-            let params = params![now, reason, now.plus(grace), *id, pbx, tenant, archived_before];
+            let params = params![now, reason, now.plus(grace), *id, pbx, tenant, archived_before, quota];
             if let Some(row) = tx.fetch_optional(sql.clone(), params).await? {
                 count(&mut tx, *id, Count::Move { from: UsageClass::Live, to: UsageClass::Grace }).await?;
+                expired.ids.push(*id);
                 expired.recordings += 1;
                 expired.stored_bytes += row.get::<u64>("stored_bytes")?;
             }
@@ -138,6 +176,7 @@ impl Archive {
             self.emit(&mut tx, "recordings.expired", Some(tenant), &payload).await?;
         }
         tx.commit().await?;
+        crash_point("expired");
         Ok(expired)
     }
 

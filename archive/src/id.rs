@@ -130,6 +130,8 @@ ids! {
     EventId = "event";
     /// A run of rotation.
     RunId = "run";
+    /// A request at a door.
+    RequestId = "request";
 }
 
 impl TenantId {

@@ -28,6 +28,7 @@ mod outbox;
 mod password;
 mod purge;
 mod recording;
+mod runs;
 mod scope;
 mod search;
 mod sources;
@@ -41,7 +42,7 @@ mod words;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use accounts::{FtpAccount, FtpLogin, NewToken, User};
+pub use accounts::{FtpAccount, FtpLogin, NewToken, User, random_text};
 pub use archive::{Archive, Options};
 pub use audit::AuditRow;
 pub use clock::{Clock, Instant, SystemClock};
@@ -60,8 +61,9 @@ pub use lease::Lease;
 pub use open::AudioReader;
 pub use organisation::{AfterArchive, CoreServer, Pbx, PbxPlace, Reseller, Tenant, Tier};
 pub use outbox::Event;
-pub use purge::Purged;
+pub use purge::{PurgeRound, Purged};
 pub use recording::Recording;
+pub use runs::{Run, RunEvent};
 pub use scope::{Actor, Principal, Scope};
 pub use search::{Cursor, Order, Page, Search};
 pub use sources::{NewSource, Source, SourceClaim};

@@ -177,6 +177,19 @@ impl Tier {
     }
 }
 
+impl Pbx {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            tenant: row.get("tenant_id")?,
+            code: row.get("code")?,
+            name: row.get("name")?,
+            tier: row.get("tier_id")?,
+            disabled: row.get::<Option<i64>>("disabled_at")?.is_some(),
+        })
+    }
+}
+
 fn optional_u32(row: &Row, column: &'static str) -> Result<Option<u32>> {
     let value: Option<u64> = row.get(column)?;
     value.map(|value| u32::try_from(value).map_err(|_| Error::integrity(column, value, "does not fit"))).transpose()
@@ -252,19 +265,37 @@ impl Archive {
              WHERE {condition}
              ORDER BY code"
         );
-        let rows = self.db.fetch_all(sql, params).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Pbx {
-                    id: row.get("id")?,
-                    tenant: row.get("tenant_id")?,
-                    code: row.get("code")?,
-                    name: row.get("name")?,
-                    tier: row.get("tier_id")?,
-                    disabled: row.get::<Option<i64>>("disabled_at")?.is_some(),
-                })
-            })
-            .collect()
+        self.db.fetch_all(sql, params).await?.iter().map(Pbx::from_row).collect()
+    }
+
+    /// The PBX of that code or id, if the scope reaches it; `None`: out of scope or never there.
+    pub async fn find_pbx(&self, scope: Scope, code_or_id: &str) -> Result<Option<Pbx>> {
+        let mut params = params![code_or_id, code_or_id.parse::<PbxId>().ok()];
+        let condition = scope.condition(&mut params);
+        let sql = format!(
+            "SELECT id, tenant_id, code, name, tier_id, disabled_at
+             FROM (SELECT p.id, p.id AS pbx_id, p.tenant_id, p.code, p.name, p.tier_id, p.disabled_at FROM pbxs p) pbx
+             WHERE (code = $1 OR id = $2) AND {condition}"
+        );
+        self.db.fetch_optional(sql, params).await?.as_ref().map(Pbx::from_row).transpose()
+    }
+
+    /// Every tier that the scope may know of, by code: the operator's, and those of its own reseller.
+    pub async fn list_tiers(&self, scope: Scope) -> Result<Vec<Tier>> {
+        let (condition, params) = match scope {
+            Scope::Platform => ("1 = 1", params![]),
+            Scope::Reseller(id) => ("reseller_id = $1", params![id]),
+            Scope::Tenant(id) => ("reseller_id = (SELECT t.reseller_id FROM tenants t WHERE t.id = $1)", params![id]),
+            Scope::Pbx(id) => (
+                "reseller_id = (SELECT t.reseller_id
+                                FROM pbxs p
+                                JOIN tenants t ON t.id = p.tenant_id
+                                WHERE p.id = $1)",
+                params![id],
+            ),
+        };
+        let sql = format!("SELECT {TIER_COLUMNS} FROM tiers WHERE reseller_id IS NULL OR {condition} ORDER BY code");
+        self.db.fetch_all(sql, params).await?.iter().map(Tier::from_row).collect()
     }
 
     /// Every PBX with the tier, policy and zone in force, for work that is nobody's in particular (rotation).

@@ -4,16 +4,22 @@
 //! transaction open, then the object's row, and with the last of them the recording becomes a tombstone, which keeps it
 //! from being archived again.
 
+use std::time::Duration;
+
 use crate::Archive;
+use crate::clock::Instant;
 use crate::crash::crash_point;
 use crate::db::{Row, params};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::holds::{IS_HELD, serialise_on_tenant};
 use crate::id::{ObjectId, RecordingId, StoreId, TenantId};
 use crate::usage::{Count, count};
 use crate::words::UsageClass;
 
-/// What a round of purging did.
+/// When an object that could not be swept is tried again.
+const SWEEP_AGAIN: Duration = Duration::from_secs(600);
+
+/// What a batch of purging did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Recordings that became tombstones.
@@ -24,35 +30,81 @@ pub struct Purged {
     pub failed: u64,
 }
 
+/// A walk over everything that is due to be purged: where it has come to, and which stores cannot be purged from while
+/// it lasts. Without it, what fails would stand in the way of what is due behind it.
+#[derive(Debug, Default)]
+pub struct PurgeRound {
+    after: Option<(Instant, RecordingId)>,
+    failing_stores: Vec<StoreId>,
+    over: bool,
+}
+
+impl PurgeRound {
+    /// Has everything that is due been visited?
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
 impl Archive {
-    /// Purges up to `limit` recordings whose grace period is over, those first whose purge was interrupted. One failing
-    /// object never stops the others.
+    /// Purges up to `limit` recordings whose grace period is over: the first batch of a new [`PurgeRound`].
     pub async fn purge_due(&self, limit: u32) -> Result<Purged> {
+        self.purge_batch(&mut PurgeRound::default(), limit).await
+    }
+
+    /// Purges the round's next `limit` recordings, those longest due first; interrupted purges are due like the others.
+    /// One failing object never stops the others, and a store whose marker is gone or that cannot be reached is asked
+    /// once in a round.
+    pub async fn purge_batch(&self, round: &mut PurgeRound, limit: u32) -> Result<Purged> {
         let mut purged = Purged::default();
+        let (after, after_id) =
+            round.after.unwrap_or((Instant::from_millis(i64::MIN), RecordingId::new(Instant::from_millis(0))));
         let rows = self
             .db
             .fetch_all(
-                "SELECT id, tenant_id, state
+                "SELECT id, tenant_id, state, purge_after
                  FROM recordings
-                 WHERE state IN ('expired', 'purging') AND purge_after <= $1
-                 ORDER BY CASE WHEN state = 'purging' THEN 0 ELSE 1 END, purge_after, id
-                 LIMIT $2",
-                params![self.clock.now(), limit],
+                 WHERE state IN ('expired', 'purging') AND purge_after <= $1 AND (purge_after, id) > ($2, $3)
+                 ORDER BY purge_after, id
+                 LIMIT $4",
+                params![self.clock.now(), after, after_id, limit],
             )
             .await?;
+        round.over = rows.len() < limit as usize;
         for row in &rows {
             let (id, tenant): (RecordingId, TenantId) = (row.get("id")?, row.get("tenant_id")?);
+            round.after = Some((row.get("purge_after")?, id));
             if row.get::<String>("state")? == "expired" && !self.begin_purge(id, tenant).await? {
                 continue;
             }
             crash_point("purge begun");
-            if self.drop_objects_of(id, &mut purged).await? {
+            if self.drop_objects_of(id, round, &mut purged).await? {
                 crash_point("objects dropped");
-                self.bury(id).await?;
-                purged.recordings += 1;
+                match self.bury(id).await {
+                    Ok(()) => purged.recordings += 1,
+                    // Another instance, whose lease was believed to be over, buried it first.
+                    Err(error) if matches!(error, Error::Conflict(_)) || error.is_unique_violation() => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(purged)
+    }
+
+    /// What a round of purging that began now would take: nothing holds or locks it, and its grace period is over.
+    pub async fn count_purgeable(&self) -> Result<Purged> {
+        let sql = format!(
+            "SELECT count(*) AS n, CAST(COALESCE(SUM(
+                 (SELECT COALESCE(SUM(o.size_bytes), 0) FROM objects o WHERE o.recording_id = recordings.id)
+             ), 0) AS BIGINT) AS bytes
+             FROM recordings
+             WHERE purge_after <= $1
+                 AND (state = 'purging'
+                      OR (state = 'expired' AND (lock_mode = 'none' OR retain_until IS NULL OR retain_until < $1)
+                          AND NOT {IS_HELD}))"
+        );
+        let row = self.db.fetch_one(sql, params![self.clock.now()]).await?;
+        Ok(Purged { recordings: row.get("n")?, stored_bytes: row.get("bytes")?, failed: 0 })
     }
 
     /// expired → purging, unless a hold or a lock reached it meanwhile.
@@ -81,7 +133,7 @@ impl Archive {
     }
 
     /// Removes the bytes and rows of the recording's objects; says whether none is left.
-    async fn drop_objects_of(&self, id: RecordingId, purged: &mut Purged) -> Result<bool> {
+    async fn drop_objects_of(&self, id: RecordingId, round: &mut PurgeRound, purged: &mut Purged) -> Result<bool> {
         let rows = self
             .db
             .fetch_all(
@@ -91,8 +143,12 @@ impl Archive {
             .await?;
         let mut all = true;
         for row in &rows {
-            match self.drop_object(row).await {
-                Ok(bytes) => purged.stored_bytes += bytes,
+            match self.drop_object(row, &mut round.failing_stores).await {
+                Ok(Some(bytes)) => purged.stored_bytes += bytes,
+                Ok(None) => {
+                    purged.failed += 1;
+                    all = false;
+                }
                 Err(error) => {
                     tracing::warn!(recording.id = %id, "failed to purge an object of recording {id}: {error}");
                     purged.failed += 1;
@@ -103,13 +159,20 @@ impl Archive {
         Ok(all)
     }
 
-    async fn drop_object(&self, row: &Row) -> Result<u64> {
+    /// Removes the object's bytes, then its row; `None`: its store failed before, and is not asked again.
+    async fn drop_object(&self, row: &Row, failing_stores: &mut Vec<StoreId>) -> Result<Option<u64>> {
         let (id, store, key): (ObjectId, StoreId, String) = (row.get("id")?, row.get("store_id")?, row.get("key")?);
+        if failing_stores.contains(&store) {
+            return Ok(None);
+        }
         let store = self.store(store)?;
-        self.check_store(store).await?;
+        if let Err(error) = self.check_store(store).await {
+            failing_stores.push(store.id());
+            return Err(error);
+        }
         store.remove(&key).await?;
         self.db.execute("DELETE FROM objects WHERE id = $1 AND state = 'dropping'", params![id]).await?;
-        row.get("size_bytes")
+        row.get("size_bytes").map(Some)
     }
 
     /// purging → tombstone.
@@ -149,12 +212,23 @@ impl Archive {
                 params![now, limit],
             )
             .await?;
-        let mut swept = 0;
+        let (mut swept, mut failing_stores) = (0, Vec::new());
         for row in &rows {
-            match self.drop_object(row).await {
-                Ok(_) => swept += 1,
+            match self.drop_object(row, &mut failing_stores).await {
+                Ok(Some(_)) => {
+                    swept += 1;
+                    continue;
+                }
+                Ok(None) => {}
                 Err(error) => tracing::warn!("failed to sweep an object: {error}"),
             }
+            // It waits, so that it does not stand in the way of the others.
+            self.db
+                .execute(
+                    "UPDATE objects SET lease_until = $1 WHERE id = $2 AND state = 'dropping'",
+                    params![now.plus(SWEEP_AGAIN), row.get::<ObjectId>("id")?],
+                )
+                .await?;
         }
         Ok(swept)
     }

@@ -10,10 +10,12 @@ use std::time::Duration;
 use crate::Archive;
 use crate::clock::Instant;
 use crate::db::{Row, params};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hash::Sha256;
 use crate::id::{CoreServerId, RecordingId, SourceId};
 use crate::words::{Direction, Leg, Outcome, SourceState};
+
+mod collecting;
 
 /// A finished file that a core server lists, and what its path says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +179,17 @@ impl Archive {
         lease: Duration,
         limit: u32,
     ) -> Result<Vec<SourceClaim>> {
+        // What another instance has spooled lies on that instance's disk.
+        self.claim(core_server, lease, limit, "(state = 'discovered' OR instance = $2)").await
+    }
+
+    async fn claim(
+        &self,
+        core_server: CoreServerId,
+        lease: Duration,
+        limit: u32,
+        which: &'static str,
+    ) -> Result<Vec<SourceClaim>> {
         let (now, db_now) = (self.clock.now(), self.db.now().await?);
         let sql = format!(
             "UPDATE sources
@@ -185,9 +198,7 @@ impl Archive {
                  SELECT id
                  FROM sources
                  WHERE core_server_id = $3 AND state IN ('discovered', 'spooled')
-                     AND next_try_at <= $4 AND lease_until < $5
-                     -- What another instance has spooled lies on that instance's disk.
-                     AND (state = 'discovered' OR instance = $2)
+                     AND next_try_at <= $4 AND lease_until < $5 AND {which}
                  ORDER BY next_try_at, id
                  LIMIT $6{lock})
              RETURNING {COLUMNS}",
@@ -298,12 +309,24 @@ impl Archive {
         self.db.fetch_all(sql, params![state, limit]).await?.iter().map(Source::from_row).collect()
     }
 
+    /// As [`Archive::list_sources`], going on behind the last source seen.
+    pub async fn list_sources_after(&self, state: SourceState, after: SourceId, limit: u32) -> Result<Vec<Source>> {
+        let sql = format!("SELECT {COLUMNS} FROM sources WHERE state = $1 AND id > $2 ORDER BY id LIMIT $3");
+        self.db.fetch_all(sql, params![state, after, limit]).await?.iter().map(Source::from_row).collect()
+    }
+
     /// quarantined → discovered, for another try.
     ///
     /// # Errors
-    /// [`crate::Error::Conflict`] when the source is not quarantined.
+    /// [`Error::Forbidden`] unless the actor is an operator; [`Error::NotFound`] when there is no such source;
+    /// [`Error::Conflict`] when it is not quarantined.
     pub async fn retry_quarantined(&self, actor: &crate::Actor, source: SourceId) -> Result<()> {
+        if actor.scope != crate::Scope::Platform {
+            return Err(Error::Forbidden("only an operator retries a source"));
+        }
         let mut tx = self.db.begin().await?;
+        let known = tx.fetch_optional("SELECT 1 AS one FROM sources WHERE id = $1", params![source]).await?;
+        known.ok_or(Error::NotFound("source"))?;
         tx.change_one(
             "source",
             "UPDATE sources

@@ -26,6 +26,8 @@ use crate::id::StoreId;
 
 mod marker;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use read::ByteStream;
 
@@ -109,8 +111,11 @@ impl Store {
         let mut hasher = Sha256Hasher::default();
         hasher.update(&bytes);
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        self.objects.put_opts(location, PutPayload::from(bytes), options).await?;
-        Ok(hasher.finish())
+        match self.objects.put_opts(location, PutPayload::from(bytes), options).await {
+            // The key is this attempt's alone: a retried request whose first answer was lost finds itself.
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(hasher.finish()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn put_parts(&self, location: &Key, file: &mut tokio::fs::File) -> Result<(Sha256, u64)> {

@@ -3,6 +3,7 @@
 
 mod clock;
 mod fixture;
+mod sabotage;
 #[macro_use]
 mod suite;
 

@@ -32,7 +32,7 @@ pub(crate) struct Opened {
     pub(crate) source: Box<dyn BlockSource>,
 }
 
-/// Opens the file at `path`; see [`crate::probe`] for `name_hint`.
+/// Opens the file at `path`; see [`crate::probe()`] for `name_hint`.
 pub(crate) fn open(path: &Path, name_hint: &str) -> Result<Opened, Error> {
     let mut file = File::open(path)?;
     let located = probe::locate(&mut file, name_hint)?;

@@ -55,7 +55,7 @@ pub struct Measured {
 }
 
 /// Reads `source` once and writes it, encoded, to `sink` from where that stands; headers are completed at the end, so
-/// the sink must not be in append mode. See [`crate::probe`] for `name_hint`.
+/// the sink must not be in append mode. See [`crate::probe()`] for `name_hint`.
 ///
 /// The source decodes as far as it goes: whether that was its whole length is in [`Transcoded::quality`].
 ///
@@ -97,7 +97,7 @@ pub fn transcode(
 }
 
 /// Decodes `path` to its end and keeps nothing but the numbers; proves, for example, that what is kept lasts as long as
-/// its source. See [`crate::probe`] for `name_hint`.
+/// its source. See [`crate::probe()`] for `name_hint`.
 ///
 /// # Errors
 /// [`Error::Empty`], [`Error::NotAudio`], [`Error::Unsupported`], [`Error::Damaged`] if not one sample can be decoded, or

@@ -1,1 +1,35 @@
-//! rotation.
+//! Rotation: takes out what is due.
+//!
+//! A recording goes in two steps. It **expires** when it is older than its PBX's days, or when its PBX is over its
+//! quota and it is the oldest that may go: at once it is invisible, and can be brought back. After the grace period it
+//! is **purged**: its bytes are removed and a tombstone is left. What is held, locked, guarded or too young never goes;
+//! the archive's own statements see to that, whatever is decided here.
+//!
+//! Reading order: `due` (the rules, pure), `decide` (one PBX by those rules: a plan and a run are the same code),
+//! `rotate` (a whole run), `schedule` (when runs happen). `clock_guard` and `pulse` are what stops a run.
+//!
+//! A run can be killed at any point: each batch is a transaction of the archive's, nothing is remembered between them,
+//! and the next run finds what is still due.
+
+mod clock_guard;
+mod config;
+mod decide;
+mod due;
+mod error;
+mod figures;
+mod json;
+mod plan;
+mod pulse;
+mod report;
+mod rotate;
+mod schedule;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::Config;
+pub use error::Error;
+pub use figures::{Figures, PbxFigures};
+pub use plan::{PlanSummary, PlannedExpiry, Rule};
+pub use report::{Outcome, Report};
+pub use rotate::Rotation;

@@ -7,11 +7,13 @@ pub mod cases {
     mod accounts;
     mod arriving;
     mod leaving;
+    mod running;
     mod seeing;
 
     pub use accounts::*;
     pub use arriving::*;
     pub use leaving::*;
+    pub use running::*;
     pub use seeing::*;
 }
 
@@ -32,6 +34,7 @@ macro_rules! catalogue_suite {
             a_scope_reaches_its_own_and_nothing_else,
             pages_visit_every_recording_once_in_both_orders,
             every_part_of_a_search_narrows_it,
+            lists_stay_in_scope_and_go_on_behind_the_last_row_seen,
             audio_reads_back_from_any_offset,
             a_held_recording_neither_expires_nor_is_purged,
             a_hold_set_between_expiry_and_purge_brings_back_what_it_reaches,
@@ -39,6 +42,10 @@ macro_rules! catalogue_suite {
             a_purged_recording_leaves_a_tombstone_that_refuses_it,
             undelete_works_until_the_purge_and_only_in_scope,
             a_hold_and_a_purge_never_pass_each_other,
+            expiring_over_a_quota_stops_at_the_quota,
+            a_round_of_purging_visits_everything_that_is_due_once,
+            a_run_is_finished_once_with_its_report_its_events_and_its_row_of_the_audit,
+            an_accepted_clock_disowns_the_runs_of_a_later_time,
             applying_twice_changes_nothing_and_a_bad_entry_changes_nothing_at_all,
             passwords_tokens_and_disabling_take_effect_at_once,
             too_many_failures_ban_the_address_from_the_login_for_a_while,

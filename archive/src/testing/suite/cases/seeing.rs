@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 
 use crate::testing::{Call, TestArchive};
-use crate::{Direction, Error, Order, RecordingId, Scope, Search};
+use crate::{Actor, Direction, Error, Order, RecordingId, Scope, Search, SourceId, SourceState};
 
 pub async fn a_scope_reaches_its_own_and_nothing_else(t: TestArchive) {
     let mut ids = Vec::new();
@@ -102,6 +102,59 @@ pub async fn every_part_of_a_search_narrows_it(t: TestArchive) {
         let page = t.archive.search(Scope::Platform, &search, None, 10).await.unwrap();
         assert_eq!(page.items.iter().map(|it| it.id).collect::<Vec<_>>(), expected, "{search:?}");
     }
+    t.finish().await;
+}
+
+pub async fn lists_stay_in_scope_and_go_on_behind_the_last_row_seen(t: TestArchive) {
+    let (acme, cobalt) = (t.tenant("acme").await, t.place("cobalt").await);
+    let (own, foreign) = (Scope::Tenant(acme.id), cobalt.pbx.to_string());
+    for (scope, asked, found) in [
+        (Scope::Platform, "cobalt", true),
+        (Scope::Platform, foreign.as_str(), true),
+        (Scope::Pbx(cobalt.pbx), foreign.as_str(), true),
+        (own, "acme-lab", true),
+        (own, "cobalt", false),
+        (own, foreign.as_str(), false),
+        (Scope::Reseller(acme.reseller), "borealis", true),
+        (Scope::Reseller(acme.reseller), "cobalt", false),
+        (Scope::Platform, "no-such", false),
+    ] {
+        assert_eq!(t.archive.find_pbx(scope, asked).await.unwrap().is_some(), found, "{scope} {asked}");
+    }
+    let mut declaration = t.declaration();
+    declaration.tiers[1].reseller = Some("south".to_owned());
+    declaration.pbxs[1].tier = None;
+    t.archive.apply(&Actor::command_line(), &declaration).await.unwrap();
+    for (scope, codes) in [
+        (Scope::Platform, &["basic", "small"][..]),
+        (Scope::Tenant(cobalt.tenant), &["basic", "small"]),
+        (Scope::Pbx(cobalt.pbx), &["basic", "small"]),
+        (own, &["basic"]),
+        (Scope::Reseller(acme.reseller), &["basic"]),
+    ] {
+        let tiers = t.archive.list_tiers(scope).await.unwrap();
+        assert_eq!(tiers.iter().map(|tier| tier.code.as_str()).collect::<Vec<_>>(), codes, "{scope}");
+    }
+
+    let operator = Actor::command_line();
+    for n in 0..3 {
+        let claim = t.spool(&Call::new("acme", &format!("2.{n}"), t.now(), b"noise")).await;
+        t.archive.quarantine(&claim, "not-audio", "no known format").await.unwrap();
+    }
+    let state = SourceState::Quarantined;
+    let all = t.archive.list_sources(state, 10).await.unwrap();
+    assert_eq!(t.archive.list_sources_after(state, all[0].id, 10).await.unwrap(), all[1..]);
+    for source in &all {
+        t.archive.retry_quarantined(&operator, source.id).await.unwrap();
+    }
+    let refused = t.archive.retry_quarantined(&operator, SourceId::new(t.now())).await;
+    assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
+    let tenant = Actor { scope: own, ..operator };
+    let refused = t.archive.retry_quarantined(&tenant, all[0].id).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    let rows = t.archive.list_audit(Scope::Platform, 10).await.unwrap();
+    assert_eq!(t.archive.list_audit_before(Scope::Platform, Some(rows[1].id), 10).await.unwrap(), rows[2..]);
+    assert_eq!(t.archive.list_audit_before(own, Some(rows[0].id), 10).await.unwrap(), []);
     t.finish().await;
 }
 

@@ -1,0 +1,57 @@
+# Everything that a person or CI runs. It installs what it needs: by apt what the machine lacks, by cargo the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check fmt fmt-check clippy doc deny setup setup-build setup-test setup-rust clean
+
+# More for the command: make demo ARGS="--http 127.0.0.1:9000", make test ARGS=isolation
+ARGS ?=
+CARGO ?= cargo
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup-build ## build and serve an archive that fills with real sample recordings, in ./demo-data
+	@exec $(CARGO) run --locked -- demo $(ARGS)
+
+test: setup-build setup-test ## run every test, on SQLite and on a PostgreSQL that it starts
+	@tests/services/postgres run $(CARGO) test --workspace --locked --no-fail-fast $(ARGS)
+
+test-all: export FONOTECA_SLOW = 1
+test-all: test ## the same and the slow ones
+
+check: fmt-check clippy doc deny test ## all that must hold before a commit: format, lints, docs, dependencies, tests
+
+fmt: setup-rust ## format the code
+	@$(CARGO) fmt --all
+
+fmt-check: setup-rust
+	@$(CARGO) fmt --all --check
+
+clippy: setup-rust setup-build ## lint the code
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc: export RUSTDOCFLAGS = -D warnings
+doc: setup-build ## build the documentation of our crates
+	@$(CARGO) doc --workspace --no-deps --locked
+
+deny: setup-build ## check licences, sources and banned crates of the dependencies
+	@.ci/deny
+
+setup: setup-rust setup-build setup-test ## install what building and testing need, if it is missing
+
+setup-build:
+	@.ci/packages build
+
+setup-test:
+	@.ci/packages test
+
+# A minimal toolchain comes without these two.
+setup-rust:
+	@for component in rustfmt clippy; do \
+		$(CARGO) "$${component/rust/}" --version >/dev/null 2>&1 || rustup component add $$component; \
+	done
+
+clean: ## remove what was built and what the demo kept
+	@$(CARGO) clean
+	@rm -rf demo-data

@@ -1,0 +1,150 @@
+//! Metrics for Prometheus: what the program counts as it goes, and what is asked of the catalogue at a scrape. Labels
+//! name core servers, tiers, stores and routes; never a tenant, a number or an id.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use archive::{Archive, Scope, SourceState, TierId, UsageClass};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How old the figures from the catalogue may be: counting sources reads many rows, and scrapers ask often.
+const MAX_AGE: Duration = Duration::from_secs(10);
+/// Upper bounds of the buckets of `fonoteca_http_request_seconds`.
+const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// The recorder of this process: everything that any crate counts by the `metrics` macros from now on goes there. The
+/// root calls it first thing; later calls answer the same one.
+pub fn metrics_recorder() -> PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER
+        .get_or_init(|| {
+            let recorder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+                .expect("there are buckets")
+                .build_recorder();
+            let handle = recorder.handle();
+            if metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!("another recorder was installed before: /metrics shows only what the catalogue says");
+            }
+            describe();
+            handle
+        })
+        .clone()
+}
+
+fn describe() {
+    metrics::describe_counter!("fonoteca_http_requests_total", "Requests answered.");
+    metrics::describe_histogram!("fonoteca_http_request_seconds", "Time until an answer began.");
+    metrics::describe_counter!("fonoteca_http_sent_bytes_total", "Bytes of recordings sent.");
+}
+
+/// The figures that come from the catalogue.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    archive: Arc<Archive>,
+    last: Mutex<Option<(Instant, String)>>,
+}
+
+impl Figures {
+    pub(crate) fn new(archive: Arc<Archive>) -> Self {
+        Self { archive, last: Mutex::default() }
+    }
+
+    /// The figures as text for Prometheus, asked of the catalogue at most every ten seconds, by one scrape at a time.
+    pub(crate) async fn render(&self) -> archive::Result<String> {
+        let mut last = self.last.lock().await;
+        match &*last {
+            Some((at, text)) if at.elapsed() < MAX_AGE => Ok(text.clone()),
+            _ => {
+                let text = self.ask().await?;
+                *last = Some((Instant::now(), text.clone()));
+                Ok(text)
+            }
+        }
+    }
+
+    async fn ask(&self) -> archive::Result<String> {
+        let mut text = String::new();
+        self.sources(&mut text).await?;
+        self.usage(&mut text).await?;
+        gauge(&mut text, "fonoteca_tombstones", "Recordings purged.", [("", self.archive.count_tombstones().await?)]);
+        Ok(text)
+    }
+
+    /// Every core server and state has its line, so that a figure falls to 0 instead of staying where it was.
+    async fn sources(&self, text: &mut String) -> archive::Result<()> {
+        let servers = self.archive.list_core_servers().await?;
+        let counts: BTreeMap<_, _> = self
+            .archive
+            .count_sources()
+            .await?
+            .into_iter()
+            .map(|(server, state, count)| ((server, state), count))
+            .collect();
+        let lines = servers.iter().flat_map(|server| {
+            SourceState::ALL.iter().map(|state| {
+                let labels = labels(&[("core_server", &server.name), ("state", state.as_str())]);
+                (labels, counts.get(&(server.id, *state)).copied().unwrap_or(0))
+            })
+        });
+        gauge(text, "fonoteca_sources", "Sources by core server and state.", lines);
+        Ok(())
+    }
+
+    async fn usage(&self, text: &mut String) -> archive::Result<()> {
+        let tiers = self.archive.list_tiers(Scope::Platform).await?;
+        let tier_code = |id: TierId| tiers.iter().find(|tier| tier.id == id).map_or("none", |tier| &tier.code);
+        let mut totals: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+        for store in self.archive.stores() {
+            for tier in tiers.iter().map(|tier| tier.code.as_str()).chain(["none"]) {
+                for class in UsageClass::ALL {
+                    let labels = labels(&[("tier", tier), ("store", store.name()), ("class", class.as_str())]);
+                    totals.insert(labels, [0; 3]);
+                }
+            }
+        }
+        for usage in self.archive.list_usage(Scope::Platform).await? {
+            let store = self.archive.stores().iter().find(|store| store.id() == usage.store);
+            let store = store.map_or("unknown", |store| store.name());
+            let labels = labels(&[("tier", tier_code(usage.tier)), ("store", store), ("class", usage.class.as_str())]);
+            let total = totals.entry(labels).or_default();
+            total[0] += usage.recordings;
+            total[1] += usage.stored_bytes;
+            total[2] += usage.audio_ms;
+        }
+        let line = |n: usize| totals.iter().map(move |(labels, total)| (labels.clone(), total[n]));
+        gauge(text, "fonoteca_recordings", "Recordings in a store.", line(0));
+        gauge(text, "fonoteca_stored_bytes", "Bytes of recordings in a store.", line(1));
+        let seconds = totals.iter().map(|(labels, total)| (labels.clone(), total[2] as f64 / 1000.0));
+        gauge(text, "fonoteca_audio_seconds", "Playing time of recordings in a store.", seconds);
+        Ok(())
+    }
+}
+
+fn gauge<L: Display, N: Display>(text: &mut String, name: &str, help: &str, lines: impl IntoIterator<Item = (L, N)>) {
+    write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n").expect("writing to a String cannot fail");
+    for (labels, value) in lines {
+        writeln!(text, "{name}{labels} {value}").expect("writing to a String cannot fail");
+    }
+}
+
+/// `{name="value",…}`, escaped as the text format wants it.
+fn labels(pairs: &[(&str, &str)]) -> String {
+    let escape = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+    format!("{{{}}}", pairs.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(labels(&[("a", "x"), ("b", "q\"\\\n")]), "{a=\"x\",b=\"q\\\"\\\\\\n\"}");
+    }
+}

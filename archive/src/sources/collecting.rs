@@ -1,0 +1,93 @@
+//! What a collector asks of the sources besides working on one: which files are known already, what lies in this
+//! instance's landing zone, what an instance that is gone left spooled.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{COLUMNS, Source, SourceClaim};
+use crate::Archive;
+use crate::clock::Instant;
+use crate::db::{Value, params};
+use crate::error::Result;
+use crate::id::CoreServerId;
+use crate::organisation::PbxPlace;
+
+/// Paths looked up in one statement.
+const LOOKUP: usize = 100;
+
+impl Archive {
+    /// The files at these paths that the catalogue knows, each with every size and time it was listed with.
+    pub async fn list_known_sources(
+        &self,
+        core_server: CoreServerId,
+        paths: &[PathBuf],
+    ) -> Result<HashSet<(PathBuf, u64, Instant)>> {
+        let places: Vec<String> = (2..LOOKUP + 2).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT path, size_bytes, mtime_ms FROM sources WHERE core_server_id = $1 AND path IN ({})",
+            places.join(", ")
+        );
+        let mut known = HashSet::new();
+        for batch in paths.chunks(LOOKUP) {
+            // The last path fills the statement up, so that there is only one text to prepare.
+            let filled = batch.iter().chain(std::iter::repeat(&batch[batch.len() - 1])).take(LOOKUP);
+            let mut params = params![core_server];
+            params.extend(filled.map(|path| Value::from(path.as_os_str().as_bytes())));
+            for row in self.db.fetch_all(sql.clone(), params).await? {
+                let path = PathBuf::from(OsString::from_vec(row.get("path")?));
+                known.insert((path, row.get("size_bytes")?, row.get("mtime_ms")?));
+            }
+        }
+        Ok(known)
+    }
+
+    /// As [`Archive::claim_sources`], but only what is spooled here already: work for which nothing need be fetched.
+    pub async fn claim_spooled_sources(
+        &self,
+        core_server: CoreServerId,
+        lease: Duration,
+        limit: u32,
+    ) -> Result<Vec<SourceClaim>> {
+        self.claim(core_server, lease, limit, "state = 'spooled' AND instance = $2").await
+    }
+
+    /// Every source whose bytes lie in this instance's landing zone.
+    pub async fn list_spooled_here(&self) -> Result<Vec<Source>> {
+        let sql = format!(
+            "SELECT {COLUMNS}
+             FROM sources
+             WHERE state IN ('discovered', 'spooled') AND state = 'spooled' AND instance = $1"
+        );
+        self.db.fetch_all(sql, params![&self.instance]).await?.iter().map(Source::from_row).collect()
+    }
+
+    /// spooled → discovered, for what another instance spooled and then did not touch for as long as `idle`: it is gone,
+    /// and its landing zone with it. Should it wake up after all, its claims are no longer good. Says how many.
+    pub async fn reclaim_spooled(&self, core_server: CoreServerId, idle: Duration) -> Result<u64> {
+        let db_now = self.db.now().await?;
+        self.db
+            .execute(
+                "UPDATE sources
+                 SET state = 'discovered', sha256 = NULL, lease_until = 0, fence = fence + 1
+                 WHERE core_server_id = $1 AND state IN ('discovered', 'spooled') AND state = 'spooled'
+                     AND instance <> $2 AND lease_until < $3 AND next_try_at < $4",
+                params![core_server, &self.instance, db_now.minus(idle), self.clock.now().minus(idle)],
+            )
+            .await
+    }
+
+    /// Are the stores there that a recording of this PBX (or an unassigned one) must be in? Asked before work is spent
+    /// that only a delivery can use.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub async fn check_stores(&self, place: Option<&PbxPlace>) -> Result<()> {
+        for store in self.stores_for(place)? {
+            self.check_store(&store).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! The suite that every kind of store must pass, on a disk and on an S3 server.
+
+use futures_util::TryStreamExt;
+use s3s::service::S3ServiceBuilder;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::clock::Instant;
+use crate::id::CatalogueId;
+
+/// A store for one test, and what keeps it alive.
+struct TestStore {
+    store: Store,
+    directory: tempfile::TempDir,
+    _server: Option<AbortOnDropHandle<()>>,
+}
+
+fn config(url: String, options: &[(&str, &str)]) -> StoreConfig {
+    let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    StoreConfig { name: "tested".to_owned(), url, options }
+}
+
+fn store_id() -> StoreId {
+    StoreId::new(Instant::from_millis(1))
+}
+
+async fn on_disk() -> TestStore {
+    let directory = tempfile::tempdir().unwrap();
+    let url = directory.path().join("store").display().to_string();
+    let store = Store::open(store_id(), &config(url, &[])).unwrap();
+    TestStore { store, directory, _server: None }
+}
+
+/// Starts an S3 server that checks signatures, on a bucket below a directory.
+async fn serve_s3(directory: &Path) -> (std::net::SocketAddr, AbortOnDropHandle<()>) {
+    std::fs::create_dir_all(directory.join("recordings")).unwrap();
+    let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory).unwrap());
+    builder.set_auth(s3s::auth::SimpleAuth::from_single("access", "secret"));
+    let service = builder.build();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accept = async move {
+        let connections = tokio_util::task::TaskTracker::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service.clone();
+            connections.spawn(async move {
+                let stream = hyper_util::rt::TokioIo::new(stream);
+                let server = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
+                let _ = server.serve_connection(stream, service).await;
+            });
+        }
+    };
+    (address, AbortOnDropHandle::new(tokio_util::task::TaskTracker::new().spawn(accept)))
+}
+
+fn s3_config(address: std::net::SocketAddr, secret: &str) -> StoreConfig {
+    let endpoint = format!("http://{address}");
+    let options = [
+        ("endpoint", endpoint.as_str()),
+        ("region", "us-east-1"),
+        ("access_key_id", "access"),
+        ("secret_access_key", secret),
+        ("allow_http", "true"),
+    ];
+    config("s3://recordings/archive".to_owned(), &options)
+}
+
+async fn on_s3() -> TestStore {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, server) = serve_s3(&directory.path().join("s3")).await;
+    let store = Store::open(store_id(), &s3_config(address, "secret")).unwrap();
+    TestStore { store, directory, _server: Some(server) }
+}
+
+impl TestStore {
+    async fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.directory.path().join("to-put");
+        std::fs::write(&path, bytes).unwrap();
+        self.store.put_file(key, &path, bytes.len() as u64, Sha256::of(bytes)).await
+    }
+
+    async fn get(&self, key: &str, offset: u64, length: Option<u64>) -> Result<Vec<u8>> {
+        let blocks: Vec<Bytes> = self.store.read(key, offset, length).await?.try_collect().await?;
+        Ok(blocks.concat())
+    }
+}
+
+fn some_bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|n| (n * 7 + n / 251) as u8).collect()
+}
+
+async fn what_is_put_reads_back_whole_and_in_parts(t: TestStore) {
+    let large = PART_BYTES * 2 + 12_345;
+    for length in [1, 1000, 300_000, large] {
+        let (key, bytes) = (format!("tenant/pbx/2026/11/21/{length}.mp3"), some_bytes(length));
+        t.put(&key, &bytes).await.unwrap();
+        assert_eq!(t.store.size_of(&key).await.unwrap(), Some(length as u64));
+        assert_eq!(t.store.hash_of(&key).await.unwrap(), (Sha256::of(&bytes), length as u64));
+        let end = length as u64;
+        for (offset, count) in [(0, end), (0, 1), (end - 1, 1), (end / 2, end - end / 2), (0, 0)] {
+            let part = t.get(&key, offset, Some(count)).await.unwrap();
+            assert_eq!(part, bytes[offset as usize..(offset + count) as usize], "{count} bytes from {offset}");
+        }
+        assert_eq!(t.get(&key, end / 3, None).await.unwrap(), bytes[length / 3..]);
+    }
+}
+
+async fn what_changed_on_the_way_is_refused(t: TestStore) {
+    let path = t.directory.path().join("to-put");
+    std::fs::write(&path, b"not what was hashed").unwrap();
+    for (size, hash) in [(19, Sha256::of(b"what was hashed")), (18, Sha256::of(b"not what was hashed"))] {
+        let error = t.store.put_file("a/b.mp3", &path, size, hash).await.unwrap_err();
+        assert!(matches!(error, Error::Integrity { .. }), "{error}");
+        assert!(!error.is_transient());
+    }
+}
+
+async fn what_is_removed_is_gone_and_removing_it_again_is_fine(t: TestStore) {
+    t.put("a/b/c.mp3", b"bytes").await.unwrap();
+    t.store.remove("a/b/c.mp3").await.unwrap();
+    assert_eq!(t.store.size_of("a/b/c.mp3").await.unwrap(), None);
+    assert!(t.get("a/b/c.mp3", 0, None).await.is_err());
+    t.store.remove("a/b/c.mp3").await.unwrap();
+}
+
+async fn the_list_has_every_object_and_not_the_marker(t: TestStore) {
+    t.store.place_marker(CatalogueId::new(Instant::from_millis(1))).await.unwrap();
+    let keys: Vec<String> = (0..30).map(|n| format!("t/{}/{n:02}.opus", n % 3)).collect();
+    for key in &keys {
+        t.put(key, key.as_bytes()).await.unwrap();
+    }
+    let mut listed: Vec<(String, u64)> = t.store.list().try_collect().await.unwrap();
+    listed.sort();
+    let mut expected: Vec<(String, u64)> = keys.iter().map(|key| (key.clone(), key.len() as u64)).collect();
+    expected.sort();
+    assert_eq!(listed, expected);
+}
+
+async fn a_marker_of_another_catalogue_is_refused(t: TestStore) {
+    let at = Instant::from_millis(1);
+    let ours = CatalogueId::new(at);
+    t.store.place_marker(ours).await.unwrap();
+    t.store.check_marker(ours).await.unwrap();
+    assert!(matches!(t.store.place_marker(CatalogueId::new(at)).await, Err(Error::Marker { .. })));
+    t.store.remove(marker::KEY).await.unwrap();
+    assert!(matches!(t.store.check_marker(ours).await, Err(Error::Marker { .. })));
+}
+
+macro_rules! store_suite {
+    ($($case:ident),+ $(,)?) => {
+        mod disk {$(
+            #[tokio::test]
+            async fn $case() {
+                super::$case(super::on_disk().await).await;
+            }
+        )+}
+        mod s3 {$(
+            #[tokio::test]
+            async fn $case() {
+                super::$case(super::on_s3().await).await;
+            }
+        )+}
+    };
+}
+
+store_suite!(
+    what_is_put_reads_back_whole_and_in_parts,
+    what_changed_on_the_way_is_refused,
+    what_is_removed_is_gone_and_removing_it_again_is_fine,
+    the_list_has_every_object_and_not_the_marker,
+    a_marker_of_another_catalogue_is_refused,
+);
+
+#[tokio::test]
+async fn wrong_credentials_are_refused_when_the_store_is_first_met() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, _server) = serve_s3(directory.path()).await;
+    let store = Store::open(store_id(), &s3_config(address, "wrong")).unwrap();
+    let error = store.place_marker(CatalogueId::new(Instant::from_millis(1))).await.unwrap_err();
+    assert!(matches!(error, Error::Store(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_option_that_no_s3_store_has_is_refused_by_name() {
+    let complaint = Store::open(store_id(), &config("s3://x".to_owned(), &[("regoin", "x")])).unwrap_err().to_string();
+    assert!(complaint.contains("\"regoin\""), "{complaint}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let complaint = Store::open(store_id(), &config("/proc/nowhere".to_owned(), &[])).unwrap_err().to_string();
+    assert!(complaint.contains("/proc/nowhere"), "{complaint}");
+}

@@ -1,0 +1,144 @@
+//! The landing zone: where this instance keeps what it has fetched until it is archived. A file there is named after its
+//! source, so after a crash the catalogue says which of them still mean something.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use archive::{CoreServerId, Source, SourceId};
+
+/// The landing zone of one instance.
+#[derive(Debug)]
+pub(crate) struct Landing {
+    directory: PathBuf,
+    /// Makes the names of unfinished files unique: one that was given up may still be written to by a stuck thread.
+    written: AtomicU64,
+    held: Mutex<HashMap<SourceId, (CoreServerId, u64)>>,
+}
+
+impl Landing {
+    /// Makes the directory if need be (nobody else may look into it), sees that it can be written to, and removes the
+    /// unfinished files that an earlier process left.
+    pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        let probe = directory.join("probe.part");
+        fs::File::create(&probe)?;
+        for name in names_in(&directory)? {
+            if name.parse::<SourceId>().is_err() {
+                fs::remove_file(directory.join(name))?;
+            }
+        }
+        Ok(Self { directory, written: AtomicU64::default(), held: Mutex::default() })
+    }
+
+    /// Removes every fetched file that is not of one of these sources, which are those that the catalogue has spooled
+    /// here; says how many.
+    pub(crate) fn keep_only(&self, spooled: &[Source]) -> io::Result<usize> {
+        let wanted: HashSet<String> = spooled.iter().map(|source| source.id.to_string()).collect();
+        let mut removed = 0;
+        for name in names_in(&self.directory)?.iter().filter(|name| !wanted.contains(*name)) {
+            fs::remove_file(self.directory.join(name))?;
+            removed += 1;
+        }
+        spooled.iter().for_each(|source| self.hold(source));
+        Ok(removed)
+    }
+
+    /// Where a source's bytes go while they are fetched; another place at each call.
+    pub(crate) fn new_part(&self, source: SourceId) -> PathBuf {
+        self.directory.join(format!("{source}.{}.part", self.written.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Where a source's recording goes while it is encoded; another place at each call.
+    pub(crate) fn new_encoded(&self, source: SourceId, extension: &str) -> PathBuf {
+        self.directory.join(format!("{source}.{}.out.{extension}", self.written.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Where a source's bytes lie once they were fetched whole.
+    pub(crate) fn spooled(&self, source: SourceId) -> PathBuf {
+        self.directory.join(source.to_string())
+    }
+
+    /// Counts a source's bytes as lying here.
+    pub(crate) fn hold(&self, source: &Source) {
+        let entry = (source.core_server, source.listed.size_bytes);
+        self.held.lock().expect("never poisoned").insert(source.id, entry);
+    }
+
+    /// How many bytes of a core server lie here.
+    pub(crate) fn held_bytes(&self, core_server: CoreServerId) -> u64 {
+        let held = self.held.lock().expect("never poisoned");
+        held.values().filter(|(server, _)| *server == core_server).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Removes a source's bytes, and counts them no longer.
+    pub(crate) fn remove(&self, source: SourceId) {
+        remove_if_there(&self.spooled(source));
+        self.held.lock().expect("never poisoned").remove(&source);
+    }
+}
+
+/// Removes a file of the landing zone. What cannot be removed now is when the next process starts.
+pub(crate) fn remove_if_there(file: &Path) {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!("failed to remove a file from the landing zone: {error}");
+        }
+        _ => {}
+    }
+}
+
+fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        // Nothing but our own files is ours to remove.
+        if entry.file_type()?.is_file()
+            && let Ok(name) = entry.file_name().into_string()
+            && is_ours(&name)
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// `<source id>`, `<source id>.<n>.part`, `<source id>.<n>.out.<ext>`, and the probe.
+fn is_ours(name: &str) -> bool {
+    let id = name.split('.').next().unwrap_or(name);
+    name == "probe.part" || (id.len() == 26 && id.parse::<SourceId>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use archive::Instant;
+
+    #[test]
+    fn what_an_earlier_process_left_unfinished_goes_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let id = SourceId::new(Instant::from_millis(1_795_262_400_000));
+        let other = SourceId::new(Instant::from_millis(1_795_262_400_000));
+        for name in [format!("{id}"), format!("{id}.0.part"), format!("{other}.3.out.mp3"), "notes.txt".to_owned()] {
+            fs::write(directory.path().join(name), b"x").unwrap();
+        }
+        let landing = Landing::open(directory.path().to_owned()).unwrap();
+        let mut left: Vec<String> =
+            fs::read_dir(directory.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, [format!("{id}"), "notes.txt".to_owned()]);
+        assert_eq!(landing.keep_only(&[]).unwrap(), 1);
+        assert!(directory.path().join("notes.txt").exists() && !landing.spooled(id).exists());
+    }
+
+    #[test]
+    fn a_landing_zone_that_cannot_be_made_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("file"), b"x").unwrap();
+        assert!(Landing::open(directory.path().join("file/landing")).is_err());
+    }
+}

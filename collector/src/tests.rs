@@ -1,0 +1,8 @@
+//! The collector as a whole: real files of real core servers, in a real catalogue and store.
+
+mod afterwards;
+mod arriving;
+mod killing;
+mod recovering;
+mod refusing;
+mod rig;

@@ -1,0 +1,97 @@
+//! The `[rotation]` section of the configuration.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio_cron_scheduler::Job;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// The shortest grace period: less would leave nobody the time to notice.
+pub(crate) const SHORTEST_GRACE: Duration = HOUR;
+
+/// When rotation runs, and what guards it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// When runs begin: a cron expression of six fields (second, minute, hour, day, month, weekday), in UTC. There is
+    /// one more run right after the start.
+    pub schedule: String,
+    /// Nothing expires that was archived less than this ago, however old its call is and however full its PBX.
+    #[serde(deserialize_with = "archive::units::duration")]
+    pub min_age: Duration,
+    /// How long an expired recording can be brought back before it is purged; at least an hour.
+    #[serde(deserialize_with = "archive::units::duration")]
+    pub grace: Duration,
+    /// When the clock shows more than this after the last run, it is not believed, and nothing goes until somebody has
+    /// looked. Longer than the service is ever out of use; at least a day.
+    #[serde(deserialize_with = "archive::units::duration")]
+    pub max_clock_jump: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { schedule: "0 */5 * * * *".to_owned(), min_age: 7 * DAY, grace: 24 * HOUR, max_clock_jump: 45 * DAY }
+    }
+}
+
+impl Config {
+    /// Looks whether the values can be used.
+    ///
+    /// # Errors
+    /// The first key that cannot, and what to write instead.
+    pub fn validate(&self) -> Result<(), String> {
+        if Job::new_async(self.schedule.as_str(), |_, _| Box::pin(std::future::ready(()))).is_err() {
+            return Err(format!(
+                "rotation.schedule \"{}\" is not a cron expression of six fields (second minute hour day month \
+                 weekday): write it like \"0 */5 * * * *\"",
+                self.schedule
+            ));
+        }
+        if self.grace < SHORTEST_GRACE {
+            return Err("rotation.grace is too short to notice a mistake in: make it \"1 h\" or more".to_owned());
+        }
+        if self.max_clock_jump < DAY {
+            return Err(
+                "rotation.max_clock_jump is shorter than an outage can be: make it \"1 day\" or more".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_each_bad_value_is_named() {
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.validate()
+        };
+        assert_eq!(with(|_| ()), Ok(()));
+        assert_eq!(with(|config| config.schedule = "@daily".to_owned()), Ok(()));
+        assert_eq!(with(|config| config.min_age = Duration::ZERO), Ok(()));
+        assert_eq!(with(|config| config.grace = HOUR), Ok(()));
+        for (key, change) in [
+            ("schedule", (|config| config.schedule = "*/5 * * * *".to_owned()) as fn(&mut Config)),
+            ("schedule", |config| config.schedule = "every now and then".to_owned()),
+            ("grace", |config| config.grace = Duration::from_secs(3599)),
+            ("max_clock_jump", |config| config.max_clock_jump = Duration::from_secs(60)),
+        ] {
+            let error = with(change).expect_err(key);
+            assert!(error.starts_with(&format!("rotation.{key} ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_people_write_them_and_unknown_keys_are_refused() {
+        let config: Config =
+            serde_json::from_str(r#"{ "min_age": "2 days", "grace": "90 min" }"#).expect("a valid section");
+        assert_eq!((config.min_age, config.grace), (2 * DAY, Duration::from_secs(5400)));
+        assert_eq!(config.max_clock_jump, 45 * DAY);
+        assert!(serde_json::from_str::<Config>(r#"{ "graze": "90 min" }"#).is_err());
+    }
+}

@@ -1,0 +1,278 @@
+//! A run: every PBX by its rules, then the purge of what expired long enough ago, then what else piles up.
+//!
+//! One run at a time works on a catalogue, by a lease. A PBX that fails, or an object whose store does, is in the
+//! report and stops nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use archive::{Actor, Archive, Instant, PurgeRound, RunEvent, RunId, Scope};
+use serde_json::{Value as Json, json};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock_guard::ClockGuard;
+use crate::config::{Config, SHORTEST_GRACE};
+use crate::decide::{Act, Decider, Visit};
+use crate::error::Error;
+use crate::figures::{Figures, PbxFigures};
+use crate::plan::{PlanSummary, PlannedExpiry};
+use crate::pulse::{Halt, Pulse, RunLease};
+use crate::report::{Outcome, Report};
+
+/// Runs in the catalogue; the last finished one is what the clock is held against.
+const KIND: &str = "rotation";
+/// Runs that did not believe the clock.
+const KIND_REFUSED: &str = "rotation-refused";
+/// Recordings purged between two pulses: each may cost a store a few calls. Tests meet its borders with a few recordings.
+const PURGE_BATCH: u32 = if cfg!(test) { 3 } else { 50 };
+/// Objects swept between two pulses.
+const SWEEP_BATCH: u32 = 50;
+/// How long events are kept, sent or not.
+const KEEP_EVENTS: Duration = Duration::from_secs(30 * 86_400);
+/// How often it is told again that the clock is not believed.
+const REMIND_AFTER: Duration = Duration::from_secs(86_400);
+
+/// Takes out what is due.
+#[derive(Debug)]
+pub struct Rotation {
+    pub(crate) archive: Arc<Archive>,
+    pub(crate) config: Config,
+    running: Mutex<()>,
+}
+
+impl Rotation {
+    /// Rotation of that archive. `config` must be [valid](Config::validate).
+    pub fn new(archive: Arc<Archive>, config: Config) -> Self {
+        Self { archive, config, running: Mutex::new(()) }
+    }
+
+    /// Shows each recording that a run would let expire now, in the order in which it would, and changes nothing.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be asked. What fails of one PBX is in the summary.
+    pub async fn plan(&self, visit: &mut (dyn FnMut(&PlannedExpiry) + Send)) -> Result<PlanSummary, Error> {
+        let never = CancellationToken::new();
+        let mut pulse = Pulse { archive: &self.archive, stop: &never, clock: self.clock_guard().await?, lease: None };
+        let mut summary = PlanSummary {
+            at: self.archive.clock().now(),
+            clock_refused: None,
+            pbxs: Vec::new(),
+            expiring: Figures::default(),
+            purging: Figures::default(),
+        };
+        match self.rotate_pbxs(Act::Show, &mut pulse, &mut summary.pbxs, visit).await {
+            Ok(()) => {}
+            Err(Halt::Run(outcome)) => summary.clock_refused = Some(outcome.to_string()),
+            Err(Halt::Catalogue(error) | Halt::Step(error)) => return Err(error.into()),
+        }
+        if summary.clock_refused.is_none() {
+            let purging = self.archive.count_purgeable().await?;
+            summary.purging = Figures { recordings: purging.recordings, stored_bytes: purging.stored_bytes };
+        }
+        summary.expiring = total(&summary.pbxs);
+        Ok(summary)
+    }
+
+    /// One run, now. While another one is at it, of this instance or of another, nothing is done and the report says so.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be asked; then the run is not recorded as finished. The next one goes on where this
+    /// one ended.
+    pub async fn rotate_once(&self) -> Result<Report, Error> {
+        self.rotate(&CancellationToken::new(), &mut |_| ()).await
+    }
+
+    /// An operator says that the clock is right, though the guard does not believe it: the next run goes by it.
+    ///
+    /// # Errors
+    /// [`archive::Error::Forbidden`] unless the actor is an operator.
+    pub async fn accept_clock(&self, actor: &Actor) -> Result<(), Error> {
+        let disowned = self.archive.accept_clock(actor, KIND).await?;
+        tracing::warn!("the clock was accepted, against {disowned} runs of a later time");
+        Ok(())
+    }
+
+    /// As [`Rotation::rotate_once`], ending between two batches when asked to stop, and showing what goes.
+    pub(crate) async fn rotate(&self, stop: &CancellationToken, visit: Visit<'_>) -> Result<Report, Error> {
+        let mut report = Report::new(self.archive.clock().now());
+        let Ok(_running) = self.running.try_lock() else {
+            report.outcome = Outcome::Busy;
+            return Ok(report);
+        };
+        let Some(mut lease) = RunLease::take(&self.archive).await? else {
+            report.outcome = Outcome::Busy;
+            return Ok(report);
+        };
+        let result = self.rotate_leased(&mut lease, stop, &mut report, visit).await;
+        lease.release(&self.archive).await;
+        result.map(|()| report)
+    }
+
+    async fn rotate_leased(
+        &self,
+        lease: &mut RunLease,
+        stop: &CancellationToken,
+        report: &mut Report,
+        visit: Visit<'_>,
+    ) -> Result<(), Error> {
+        let clock = self.clock_guard().await?;
+        let mut pulse = Pulse { archive: &self.archive, stop, clock, lease: Some(lease) };
+        let run = self.archive.start_run(KIND).await?;
+        report.run = Some(run);
+        let worked = match pulse.check_clock() {
+            Ok(()) => self.work(&mut pulse, report, visit).await,
+            refused => refused,
+        };
+        // Looked at once more: a clock that went wrong at the very end must not become evidence.
+        report.outcome = match worked.and_then(|()| pulse.check_clock()) {
+            Ok(()) => Outcome::Done,
+            Err(Halt::Run(outcome)) => outcome,
+            Err(Halt::Catalogue(error) | Halt::Step(error)) => return Err(error.into()),
+        };
+        report.expired = total(&report.pbxs);
+        report.finished_at = self.archive.clock().now();
+        self.finish(run, report).await
+    }
+
+    async fn work(&self, pulse: &mut Pulse<'_>, report: &mut Report, visit: Visit<'_>) -> Result<(), Halt> {
+        // The grace period is what makes every mistake before it good: no configuration takes it away.
+        let act = Act::Expire { grace: self.config.grace.max(SHORTEST_GRACE) };
+        self.rotate_pbxs(act, pulse, &mut report.pbxs, visit).await?;
+        if let Err(error) = step(self.purge(pulse, report).await)? {
+            report.failures.push(format!("purge: {error}"));
+        }
+        if let Err(error) = step(self.sweep(pulse, report).await)? {
+            report.failures.push(format!("sweep: {error}"));
+        }
+        match self.archive.forget_events(KEEP_EVENTS).await {
+            Ok(forgotten) => report.forgotten_events = forgotten,
+            Err(error) => report.failures.push(format!("forget events: {error}")),
+        }
+        if let Err(error) = self.archive.forget_failed_logins().await {
+            report.failures.push(format!("forget failed logins: {error}"));
+        }
+        Ok(())
+    }
+
+    /// Every PBX by its rules; one that fails never stops the others.
+    async fn rotate_pbxs(
+        &self,
+        act: Act,
+        pulse: &mut Pulse<'_>,
+        all: &mut Vec<PbxFigures>,
+        visit: Visit<'_>,
+    ) -> Result<(), Halt> {
+        for place in self.archive.list_places().await.map_err(Halt::Catalogue)? {
+            pulse.beat().await?;
+            let mut figures = PbxFigures::of(&place);
+            let decided = match Decider::new(&self.archive, &place, act, self.config.min_age) {
+                Ok(decider) => decider.run(pulse, &mut figures, visit).await,
+                Err(error) => Err(Halt::Step(error)),
+            };
+            let decided = step(decided);
+            if let Ok(Err(error)) = &decided {
+                tracing::error!(pbx.id = %place.pbx, "failed to rotate PBX {}: {error}", place.pbx);
+                figures.failure = Some(error.to_string());
+            }
+            // Also where the run ends here: what went so far is told.
+            if figures.is_worth_a_line() {
+                all.push(figures);
+            }
+            let _ = decided?;
+        }
+        Ok(())
+    }
+
+    async fn purge(&self, pulse: &mut Pulse<'_>, report: &mut Report) -> Result<(), Halt> {
+        let mut round = PurgeRound::default();
+        while !round.is_over() {
+            pulse.beat().await?;
+            let purged = self.archive.purge_batch(&mut round, PURGE_BATCH).await?;
+            report.purged.add(Figures { recordings: purged.recordings, stored_bytes: purged.stored_bytes });
+            report.purge_failures += purged.failed;
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self, pulse: &mut Pulse<'_>, report: &mut Report) -> Result<(), Halt> {
+        loop {
+            pulse.beat().await?;
+            match self.archive.sweep_objects(SWEEP_BATCH).await? {
+                0 => return Ok(()),
+                swept => report.swept_objects += swept,
+            }
+        }
+    }
+
+    async fn clock_guard(&self) -> Result<ClockGuard, Error> {
+        let last = self.archive.find_last_run(KIND).await?;
+        Ok(ClockGuard::since(last.and_then(|run| run.finished_at), self.config.max_clock_jump))
+    }
+
+    /// Records the run, its events and its row of the audit.
+    async fn finish(&self, run: RunId, report: &mut Report) -> Result<(), Error> {
+        let (kind, events) = match &report.outcome {
+            Outcome::ClockRefused(why) => (KIND_REFUSED, self.refusal_events(why, report.started_at).await?),
+            _ => (KIND, self.over_quota_events(&report.pbxs).await?),
+        };
+        let text = serde_json::to_string(report).expect("a report has nothing that JSON cannot say");
+        let actor = Actor::system("rotation");
+        report.sha256 = Some(self.archive.finish_run(&actor, run, kind, &text, &events).await?);
+        Ok(())
+    }
+
+    /// Once a day while it lasts.
+    async fn refusal_events(&self, why: &str, now: Instant) -> Result<Vec<RunEvent>, Error> {
+        tracing::error!("rotation refused: {why}");
+        let next = RunId::new(Instant::from_millis(now.millis() + 1));
+        let refused = self.archive.list_runs(Scope::Platform, KIND_REFUSED, Some(next), 1).await?;
+        if refused.iter().any(|run| run.started_at > now.minus(REMIND_AFTER)) {
+            return Ok(Vec::new());
+        }
+        Ok(vec![RunEvent { event: "rotation.refused", tenant: None, payload: json!({ "why": why }) }])
+    }
+
+    /// For each PBX that stays over its quota since this run, and did not after the last one.
+    async fn over_quota_events(&self, pbxs: &[PbxFigures]) -> Result<Vec<RunEvent>, Error> {
+        let over: Vec<&PbxFigures> = pbxs.iter().filter(|pbx| pbx.over_quota_by > 0).collect();
+        if over.is_empty() {
+            return Ok(Vec::new());
+        }
+        let last = self.archive.find_last_run(KIND).await?.map(|run| run.report);
+        let before = last.and_then(|report| serde_json::from_str::<Json>(&report).ok()).unwrap_or_default();
+        let was_over = |pbx: &PbxFigures| {
+            let id = pbx.pbx.to_string();
+            let pbxs = before["pbxs"].as_array().map(Vec::as_slice).unwrap_or_default();
+            pbxs.iter().any(|it| it["pbx"] == id.as_str() && it["over_quota_by"].as_u64() > Some(0))
+        };
+        let mut events = Vec::new();
+        for pbx in over.into_iter().filter(|pbx| !was_over(pbx)) {
+            let (id, over_by) = (pbx.pbx, pbx.over_quota_by);
+            tracing::warn!(pbx.id = %id, "PBX {id} stays over its quota by {over_by} bytes: nothing more of it may go");
+            let payload = json!({
+                "pbx": id.to_string(),
+                "quota_bytes": pbx.quota_bytes,
+                "over_by": over_by,
+                "kept_back": pbx.kept_back,
+            });
+            events.push(RunEvent { event: "pbx.over-quota", tenant: Some(pbx.tenant), payload });
+        }
+        Ok(events)
+    }
+}
+
+/// Parts what ends the whole run (`Err`) from what ends one step of it (`Ok(Err)`).
+fn step(result: Result<(), Halt>) -> Result<Result<(), archive::Error>, Halt> {
+    match result {
+        Ok(()) => Ok(Ok(())),
+        Err(Halt::Step(error)) => Ok(Err(error)),
+        Err(halt) => Err(halt),
+    }
+}
+
+fn total(pbxs: &[PbxFigures]) -> Figures {
+    let mut sum = Figures::default();
+    pbxs.iter().for_each(|pbx| sum.add(pbx.expired()));
+    sum
+}

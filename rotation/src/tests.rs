@@ -1,0 +1,12 @@
+//! Rotation on a real catalogue and a real disk, by a clock that is turned. Batches are three recordings long here, so
+//! that their borders are met.
+
+mod clock;
+mod days;
+mod fixture;
+mod holds;
+mod plans;
+mod purging;
+mod quota;
+mod runs;
+mod schedule;

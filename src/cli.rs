@@ -1,0 +1,188 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The recording storage and media archive beside a multi-tenant PBX platform.
+#[derive(Debug, Parser)]
+#[command(name = "fonoteca", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "/etc/fonoteca/fonoteca.toml", env = "FONOTECA_CONFIG")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Shows everything at work, on embedded defaults and with real sample recordings
+    Demo {
+        /// Where the demo keeps its files
+        #[arg(long, default_value = "demo-data")]
+        dir: PathBuf,
+        /// Where HTTP listens
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        http: SocketAddr,
+        /// Where FTP listens
+        #[arg(long, default_value = "127.0.0.1:2121")]
+        ftp: SocketAddr,
+    },
+    /// Runs the archive until it is told to stop
+    Serve {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Only these parts
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<Part>,
+    },
+    /// Declares resellers, tiers, tenants, PBXs, core servers, users and FTP accounts; again changes nothing
+    Apply {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The declaration (TOML)
+        file: PathBuf,
+        /// Says what would change, and changes nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Collects what waits on the core servers, then ends
+    Collect {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Ends when nothing waits any more
+        #[arg(long, required = true)]
+        once: bool,
+        /// Only from this one
+        #[arg(long, value_name = "NAME")]
+        core_server: Option<String>,
+    },
+    /// Takes out what is due by days or quota, and purges what has been out for its grace period
+    Rotate {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// One round, then ends
+        #[arg(long, required_unless_present_any = ["confirm", "accept_clock"])]
+        once: bool,
+        /// Prints exactly what would go and why, and takes nothing out
+        #[arg(long, requires = "once")]
+        dry_run: bool,
+        /// Confirms, after a look at the preview, that recordings older than this core server's enrolment come under
+        /// the rules
+        #[arg(long, value_name = "CORE_SERVER", conflicts_with = "once")]
+        confirm: Option<String>,
+        /// Says that the clock is right, after rotation has refused to go by it
+        #[arg(long, conflicts_with_all = ["once", "confirm"])]
+        accept_clock: bool,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compares the catalogue with the stores; exit code 1 when they disagree
+    Verify {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Reads every byte and compares its hash
+        #[arg(long)]
+        deep: bool,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists what is quarantined, or gives one source another try
+    Retry {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The source; without it, what is quarantined is listed
+        source: Option<String>,
+    },
+    /// Sets a legal hold
+    Hold {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The code of the tenant whose recordings it holds
+        #[arg(long)]
+        tenant: String,
+        /// The name of the matter
+        #[arg(long)]
+        matter: String,
+        /// Only this recording
+        #[arg(long)]
+        recording: Option<String>,
+        /// Only this PBX, by code
+        #[arg(long)]
+        pbx: Option<String>,
+        /// Only calls from or to this number
+        #[arg(long)]
+        number: Option<String>,
+        /// Only calls begun at or after (RFC 3339)
+        #[arg(long)]
+        from: Option<String>,
+        /// Only calls begun before (RFC 3339)
+        #[arg(long)]
+        until: Option<String>,
+    },
+    /// Releases a legal hold
+    Release {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The hold
+        hold: String,
+    },
+    /// Brings an expired recording back while it is in its grace period
+    Undelete {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The recording
+        recording: String,
+    },
+    /// Looks after the audit
+    Audit {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Opens everything that the configuration names, says what is wrong with it, and ends
+    CheckConfig {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Brings the catalogue's schema up to date, and ends
+    Migrate {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Says which version this is
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Follows the audit's chain from its beginning; exit code 1 when it is broken
+    Verify,
+}
+
+/// What `serve` is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Brings recordings in.
+    Collector,
+    /// Takes out what is due.
+    Rotation,
+    /// The FTP door.
+    Ftp,
+    /// The HTTP door.
+    Http,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 4] = [Self::Collector, Self::Rotation, Self::Ftp, Self::Http];
+}

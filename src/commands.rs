@@ -1,0 +1,81 @@
+//! The commands: each opens what it needs, asks the crate that decides, and prints the answer.
+
+mod apply;
+mod care;
+mod hold;
+mod rotate;
+
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{AuditCommand, Cli, Command, ConfigFile, Part};
+use crate::config::Config;
+use crate::output::say;
+use crate::service::{self, Service};
+use crate::{Outcome, demo};
+
+/// Does what the command line says.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    match cli.command {
+        Command::Demo { dir, http, ftp } => demo::run(&dir, http, ftp).await,
+        Command::Serve { config, only } => serve(&config, &only).await,
+        Command::Apply { config, file, dry_run } => apply::apply(&read(&config)?, &file, dry_run).await,
+        Command::Collect { config, core_server, .. } => care::collect(&read(&config)?, core_server.as_deref()).await,
+        Command::Rotate { config, dry_run, confirm, accept_clock, json, .. } => {
+            let config = read(&config)?;
+            match confirm {
+                _ if accept_clock => rotate::accept_clock(&config).await,
+                Some(core_server) => rotate::confirm(&config, &core_server).await,
+                None if dry_run => rotate::preview(&config, json).await,
+                None => rotate::rotate(&config, json).await,
+            }
+        }
+        Command::Verify { config, deep, json } => care::verify(&read(&config)?, deep, json).await,
+        Command::Retry { config, source } => care::retry(&read(&config)?, source.as_deref()).await,
+        Command::Hold { config, tenant, matter, recording, pbx, number, from, until } => {
+            let wanted = hold::Wanted { tenant, matter, recording, pbx, number, from, until };
+            hold::hold(&read(&config)?, wanted).await
+        }
+        Command::Release { config, hold } => hold::release(&read(&config)?, &hold).await,
+        Command::Undelete { config, recording } => hold::undelete(&read(&config)?, &recording).await,
+        Command::Audit { config, command: AuditCommand::Verify } => care::verify_audit(&read(&config)?).await,
+        Command::CheckConfig { config } => check_config(&config.config).await,
+        Command::Migrate { config } => {
+            let archive = service::open_archive(&read(&config)?, Some("migrate")).await?;
+            say(&format!("the {} catalogue is up to date", archive.engine()));
+            archive.close().await?;
+            Ok(Outcome::Done)
+        }
+        Command::Version => {
+            say(concat!("fonoteca ", env!("CARGO_PKG_VERSION")));
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+fn read(config: &ConfigFile) -> anyhow::Result<Config> {
+    let config = Config::read(&config.config)?;
+    service::start_logging(&config);
+    Ok(config)
+}
+
+async fn serve(config: &ConfigFile, only: &[Part]) -> anyhow::Result<Outcome> {
+    let config = read(config)?;
+    let parts = if only.is_empty() { &Part::ALL } else { only };
+    let service = Service::open(&config, parts).await?;
+    for (door, address) in service.addresses() {
+        tracing::info!("{door} listens on {address}");
+    }
+    service.run(CancellationToken::new()).await?;
+    Ok(Outcome::Done)
+}
+
+/// Opens everything, as `serve` would, and closes it again.
+async fn check_config(path: &Path) -> anyhow::Result<Outcome> {
+    let config = Config::read(path)?;
+    let service = Service::open(&config, &Part::ALL).await?;
+    service.archive().close().await?;
+    say(&format!("{}: everything it names can be opened", path.display()));
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,60 @@
+//! `fonoteca rotate`: a round by hand, its preview, and the confirmation of what is older than an enrolment.
+
+use std::sync::Arc;
+
+use archive::Actor;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::output::{say, say_json};
+use crate::{Outcome, WrongUse, service};
+
+pub(super) async fn rotate(config: &Config, as_json: bool) -> anyhow::Result<Outcome> {
+    let (_lock, archive) = service::open_archive_to_rotate(config).await?;
+    let rotation = rotation::Rotation::new(Arc::clone(&archive), config.rotation.clone());
+    let report = rotation.rotate_once().await?;
+    match as_json {
+        true => say_json(&report)?,
+        false => say(&report.to_string()),
+    }
+    archive.close().await?;
+    Ok(if report.is_clean() { Outcome::Done } else { Outcome::FoundSomethingWrong })
+}
+
+pub(super) async fn preview(config: &Config, as_json: bool) -> anyhow::Result<Outcome> {
+    let archive = service::open_archive(config, Some("rotate")).await?;
+    let rotation = rotation::Rotation::new(Arc::clone(&archive), config.rotation.clone());
+    let mut items = Vec::new();
+    let summary = rotation
+        .plan(&mut |planned| match as_json {
+            true => items.push(json!(planned)),
+            false => say(&planned.to_string()),
+        })
+        .await?;
+    match as_json {
+        true => say_json(&json!({ "items": items, "summary": summary }))?,
+        false => say(&summary.to_string()),
+    }
+    archive.close().await?;
+    Ok(Outcome::Done)
+}
+
+pub(super) async fn confirm(config: &Config, name: &str) -> anyhow::Result<Outcome> {
+    let archive = service::open_archive(config, Some("rotate")).await?;
+    let servers = archive.list_core_servers().await?;
+    let server = servers.iter().find(|server| server.name == name);
+    let server = server.ok_or_else(|| WrongUse::because(format!("there is no core server \"{name}\"")))?;
+    let confirmed = archive.confirm_enrolment(&Actor::command_line(), server.id).await?;
+    say(&format!("{confirmed} recordings older than the enrolment of {name} come under the rules now"));
+    archive.close().await?;
+    Ok(Outcome::Done)
+}
+
+pub(super) async fn accept_clock(config: &Config) -> anyhow::Result<Outcome> {
+    let archive = service::open_archive(config, Some("rotate")).await?;
+    let rotation = rotation::Rotation::new(Arc::clone(&archive), config.rotation.clone());
+    rotation.accept_clock(&Actor::command_line()).await?;
+    say("the next run goes by the clock as it is now");
+    archive.close().await?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,202 @@
+//! The configuration: one TOML file. Each crate owns its section and checks it; an unknown key is refused, with the
+//! nearest one that is known.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use archive::StoreConfig;
+use serde::Deserialize;
+
+use crate::WrongUse;
+
+/// What `fonoteca.toml` holds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where this instance keeps what is its own: the SQLite catalogue, the landing zone, made certificates.
+    pub(crate) data_dir: PathBuf,
+    /// The catalogue.
+    #[serde(default)]
+    pub(crate) database: Database,
+    /// The stores; the first takes what no tier directs elsewhere.
+    pub(crate) stores: Vec<Store>,
+    /// Logging.
+    #[serde(default)]
+    pub(crate) log: Log,
+    /// The HTTP door.
+    #[serde(default)]
+    pub(crate) http: api::Config,
+    /// The FTP door.
+    #[serde(default)]
+    pub(crate) ftp: ftp::Config,
+    /// Bringing recordings in.
+    #[serde(default)]
+    pub(crate) collector: collector::Config,
+    /// Taking out what is due.
+    #[serde(default)]
+    pub(crate) rotation: rotation::Config,
+}
+
+/// The catalogue.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Database {
+    /// `sqlite:PATH` or `postgres://…`; without it, `catalogue.db` in `data_dir`. `env:NAME` and `file:PATH` say where
+    /// it stands.
+    pub(crate) url: Option<String>,
+}
+
+/// A store.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Store {
+    /// What tiers name it by.
+    pub(crate) name: String,
+    /// A directory, or `s3://bucket/prefix`.
+    pub(crate) url: String,
+    /// For S3: `endpoint`, `region`, `access_key_id`, `secret_access_key` …; `env:NAME` and `file:PATH` say where a value
+    /// stands.
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+/// Logging, to standard error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `text` or `json`.
+    pub(crate) format: LogFormat,
+    /// What is logged: `info`, or `warn,collector=debug`.
+    pub(crate) filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| WrongUse::because(format!("cannot read {}: {error}", path.display())))?;
+        Self::parse(&text).map_err(|what| WrongUse::because(format!("{}: {what}", path.display())))
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| explain(&error, text))?;
+        config.http.validate().map_err(|what| format!("[http] {what}"))?;
+        config.ftp.validate().map_err(|what| format!("[ftp] {what}"))?;
+        config.collector.validate().map_err(|what| format!("[collector] {what}"))?;
+        config.rotation.validate().map_err(|what| format!("[rotation] {what}"))?;
+        Ok(config)
+    }
+
+    /// The catalogue's URL.
+    pub(crate) fn database_url(&self) -> anyhow::Result<String> {
+        match &self.database.url {
+            Some(url) => indirect(url),
+            None => Ok(format!("sqlite:{}", self.data_dir.join("catalogue.db").display())),
+        }
+    }
+
+    /// The stores, with every value looked up where it stands.
+    pub(crate) fn store_configs(&self) -> anyhow::Result<Vec<StoreConfig>> {
+        self.stores
+            .iter()
+            .map(|store| {
+                let options = store.options.iter().map(|(key, value)| Ok((key.clone(), indirect(value)?)));
+                Ok(StoreConfig {
+                    name: store.name.clone(),
+                    url: store.url.clone(),
+                    options: options.collect::<anyhow::Result<_>>()?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A value, or where it stands: `env:NAME` or `file:PATH`, so that the file itself needs no secret.
+fn indirect(value: &str) -> anyhow::Result<String> {
+    if let Some(name) = value.strip_prefix("env:") {
+        return std::env::var(name).map_err(|_| WrongUse::because(format!("environment variable {name} is not set")));
+    }
+    if let Some(path) = value.strip_prefix("file:").filter(|path| !path.starts_with("//")) {
+        let text = std::fs::read_to_string(path);
+        return text
+            .map(|text| text.trim().to_owned())
+            .map_err(|error| WrongUse::because(format!("cannot read {path}: {error}")));
+    }
+    Ok(value.to_owned())
+}
+
+/// One line that says what is wrong, where, and what was probably meant.
+pub(crate) fn explain(error: &toml::de::Error, text: &str) -> String {
+    let line = error.span().map_or_else(String::new, |span| {
+        let before = text.get(..span.start).unwrap_or_default();
+        format!("line {}: ", before.matches('\n').count() + 1)
+    });
+    let message = error.message();
+    // serde words it as: unknown field `x`, expected one of `a`, `b`
+    let mut names = message.split('`').skip(1).step_by(2);
+    let nearest = message.starts_with("unknown field").then(|| names.next()).flatten().map(|unknown| {
+        let nearest =
+            names.max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)));
+        match nearest {
+            Some(nearest) => format!("unknown key \"{unknown}\": did you mean \"{nearest}\"?"),
+            None => format!("unknown key \"{unknown}\""),
+        }
+    });
+    format!("{line}{}", nearest.unwrap_or_else(|| message.replace('\n', " ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "data_dir = \"/tmp/x\"\nstores = [{ name = \"disk\", url = \"/tmp/y\" }]\n";
+
+    #[test]
+    fn the_example_configuration_parses() {
+        let example = include_str!("../deploy/fonoteca.example.toml");
+        let config = Config::parse(example).unwrap();
+        assert_eq!(config.stores[0].name, "disk");
+        // What the example shows commented out must be as right as the rest.
+        let everything: String = example
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .fold(String::new(), |text, line| text + line + "\n");
+        Config::parse(&everything).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        for (addition, complaint) in [
+            ("data_dirr = \"x\"", "unknown key \"data_dirr\": did you mean \"data_dir\"?"),
+            ("[htpp]", "did you mean \"http\"?"),
+            ("[ftp]\nlisten_adress = \"x\"", "unknown key \"listen_adress\": did you mean \"listen\"?"),
+            ("[collector]\nscan_intervall = \"5 s\"", "did you mean \"scan_interval\"?"),
+            ("[rotation]\nmin_agee = \"5 s\"", "did you mean \"min_age\"?"),
+        ] {
+            let complaint_made = Config::parse(&format!("{LEAST}{addition}\n")).unwrap_err();
+            assert!(complaint_made.contains(complaint), "{complaint_made}");
+            assert!(complaint_made.starts_with("line "), "{complaint_made}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_section_and_line() {
+        for addition in ["[rotation]\ngrace = \"5 min\"", "[rotation]\nschedule = \"whenever\"", "[http]\nlisten = 5"] {
+            let complaint = Config::parse(&format!("{LEAST}{addition}\n")).unwrap_err();
+            assert!(complaint.contains("rotation") || complaint.contains("line"), "{complaint}");
+        }
+    }
+}

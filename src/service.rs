@@ -1,0 +1,240 @@
+//! Opening, starting and stopping: one archive, the parts around it, and the two signals that end them.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use archive::{Archive, Options};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::WrongUse;
+use crate::cli::Part;
+use crate::config::{Config, LogFormat};
+
+/// How often reads are written to the audit.
+const FLUSH_READS_EVERY: Duration = Duration::from_millis(100);
+/// How often the audit is sealed.
+const SEAL_EVERY: Duration = Duration::from_secs(1);
+
+/// Logging as configured; `RUST_LOG` overrides the filter.
+pub(crate) fn start_logging(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .or_else(|_| tracing_subscriber::EnvFilter::try_new(&config.log.filter))
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call (a test, the demo) keeps the first subscriber.
+    let _ = match config.log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// The right to be this instance, or its one command of a kind: no two processes have it at a time.
+pub(crate) struct InstanceLock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
+
+/// Takes the lock of the instance itself.
+pub(crate) fn lock_instance(data_dir: &Path) -> anyhow::Result<InstanceLock> {
+    lock(data_dir, "lock")
+}
+
+/// Takes the named lock in `data_dir`.
+fn lock(data_dir: &Path, name: &str) -> anyhow::Result<InstanceLock> {
+    make_data_dir(data_dir)?;
+    let path = data_dir.join(name);
+    let file =
+        File::create(&path).map_err(|error| WrongUse::because(format!("cannot write {}: {error}", path.display())))?;
+    file.try_lock().map_err(|_| {
+        WrongUse::because(format!("another fonoteca is at work in {} ({name}): stop it first", data_dir.display()))
+    })?;
+    Ok(InstanceLock(file))
+}
+
+fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data_dir)
+        .map_err(|error| WrongUse::because(format!("cannot create data_dir {}: {error}", data_dir.display())))
+}
+
+/// Opens the archive as the instance itself, or (`visitor`) as a command beside it.
+pub(crate) async fn open_archive(config: &Config, visitor: Option<&str>) -> anyhow::Result<Arc<Archive>> {
+    let visitor = visitor.map(|command| format!("{command}-{}", std::process::id()));
+    open_archive_as(config, visitor.as_deref()).await
+}
+
+/// Opens the archive for a round of rotation. Its name has no process id: a round that was killed leaves its lease
+/// behind, and the next one takes it over without waiting.
+pub(crate) async fn open_archive_to_rotate(config: &Config) -> anyhow::Result<(InstanceLock, Arc<Archive>)> {
+    Ok((lock(&config.data_dir, "rotate.lock")?, open_archive_as(config, Some("rotate")).await?))
+}
+
+async fn open_archive_as(config: &Config, visitor: Option<&str>) -> anyhow::Result<Arc<Archive>> {
+    make_data_dir(&config.data_dir)?;
+    let name = instance_name(&config.data_dir)?;
+    let instance = visitor.map_or_else(|| name.clone(), |visitor| format!("{name}-{visitor}"));
+    let options = Options::new(config.database_url()?, config.store_configs()?, instance);
+    let archive = Archive::open(options).await.map_err(WrongUse::because)?;
+    Ok(Arc::new(archive))
+}
+
+/// The instance's name: made once, kept in `data_dir`, so that a restart finds its own spool and claims again.
+fn instance_name(data_dir: &Path) -> anyhow::Result<String> {
+    let path = data_dir.join("instance");
+    if let Ok(name) = std::fs::read_to_string(&path) {
+        return Ok(name.trim().to_owned());
+    }
+    let name = archive::RunId::new(archive::Clock::now(&archive::SystemClock)).to_string();
+    std::fs::write(&path, format!("{name}\n"))
+        .map_err(|error| WrongUse::because(format!("cannot write {}: {error}", path.display())))?;
+    Ok(name)
+}
+
+/// The parts of a service, every one of them open: whatever cannot be opened has ended the start by now.
+pub(crate) struct Service {
+    archive: Arc<Archive>,
+    collector: Option<collector::Collector>,
+    rotation: Option<rotation::Rotation>,
+    ftp: Option<ftp::FtpServer>,
+    http: Option<api::HttpServer>,
+    _lock: InstanceLock,
+}
+
+impl Service {
+    /// Opens the archive and the parts.
+    pub(crate) async fn open(config: &Config, parts: &[Part]) -> anyhow::Result<Self> {
+        let lock = lock_instance(&config.data_dir)?;
+        // Before anything counts: what is counted earlier is lost.
+        let _ = api::metrics_recorder();
+        let archive = open_archive(config, None).await?;
+        let has = |part| parts.contains(&part);
+        let collector = match has(Part::Collector) {
+            true => Some(open_collector(config, &archive)?),
+            false => None,
+        };
+        let rotation =
+            has(Part::Rotation).then(|| rotation::Rotation::new(Arc::clone(&archive), config.rotation.clone()));
+        let ftp = match has(Part::Ftp) {
+            true => Some(
+                ftp::FtpServer::bind(Arc::clone(&archive), config.ftp.clone(), &config.data_dir)
+                    .await
+                    .map_err(|error| WrongUse::because(format!("ftp: {error}")))?,
+            ),
+            false => None,
+        };
+        let http = match has(Part::Http) {
+            true => Some(
+                api::HttpServer::bind(Arc::clone(&archive), config.http.clone())
+                    .await
+                    .map_err(|error| WrongUse::because(format!("http: {error}")))?,
+            ),
+            false => None,
+        };
+        Ok(Self { archive, collector, rotation, ftp, http, _lock: lock })
+    }
+
+    /// The archive.
+    pub(crate) fn archive(&self) -> &Arc<Archive> {
+        &self.archive
+    }
+
+    /// Where the doors listen: HTTP, operations, FTP.
+    pub(crate) fn addresses(&self) -> Vec<(&'static str, std::net::SocketAddr)> {
+        let http = self.http.iter().flat_map(|it| [("http", it.local_addr()), ("operations", it.operations_addr())]);
+        http.chain(self.ftp.iter().map(|it| ("ftp", it.local_addr()))).collect()
+    }
+
+    /// Runs until SIGTERM or SIGINT (or `stop`), then lets every part finish what it is doing. A second signal ends at
+    /// once: nothing is lost by that either, it only takes longer to go on.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { archive, collector, rotation, ftp, http, _lock } = self;
+        let parts = TaskTracker::new();
+        if let Some(collector) = collector {
+            let stop = stop.clone();
+            parts.spawn(async move { collector.run(stop).await });
+        }
+        if let Some(rotation) = rotation {
+            let stop = stop.clone();
+            parts.spawn(async move {
+                if let Err(error) = rotation.run(stop).await {
+                    tracing::error!("rotation ended: {error}");
+                }
+            });
+        }
+        if let Some(ftp) = ftp {
+            parts.spawn(ftp.run(stop.clone()));
+        }
+        if let Some(http) = http {
+            parts.spawn(http.run(stop.clone()));
+        }
+        // The audit's loop outlives the doors, so that what they noted last is written too.
+        let last = CancellationToken::new();
+        let audit = TaskTracker::new();
+        audit.spawn(keep_audit(Arc::clone(&archive), last.clone()));
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        wait_for_end(&stop).await?;
+        tracing::info!("stopping: every part finishes what it is doing");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        stop.cancel();
+        parts.close();
+        tokio::select! {
+            () = parts.wait() => {}
+            signal = next_signal() => {
+                signal?;
+                tracing::warn!("stopping at once");
+            }
+        }
+        last.cancel();
+        audit.close();
+        audit.wait().await;
+        archive.close().await.context("close the catalogue")
+    }
+}
+
+/// The collector, with this instance's landing zone.
+pub(crate) fn open_collector(config: &Config, archive: &Arc<Archive>) -> anyhow::Result<collector::Collector> {
+    collector::Collector::new(Arc::clone(archive), config.collector.clone(), config.data_dir.join("landing"))
+        .map_err(|error| WrongUse::because(format!("collector: {error}")))
+}
+
+async fn wait_for_end(stop: &CancellationToken) -> anyhow::Result<()> {
+    tokio::select! {
+        signal = next_signal() => signal,
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+async fn next_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Writes noted reads every 100 ms and seals the audit every second, until told to stop.
+async fn keep_audit(archive: Arc<Archive>, stop: CancellationToken) {
+    let mut flush = tokio::time::interval(FLUSH_READS_EVERY);
+    let mut seal = tokio::time::interval(SEAL_EVERY);
+    flush.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    seal.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let result = tokio::select! {
+            _ = flush.tick() => archive.flush_reads().await,
+            _ = seal.tick() => archive.seal_audit().await,
+            () = stop.cancelled() => break,
+        };
+        if let Err(error) = result {
+            tracing::error!("failed to keep the audit: {error}");
+        }
+    }
+    for result in [archive.flush_reads().await, archive.seal_audit().await] {
+        if let Err(error) = result {
+            tracing::error!("failed to finish the audit: {error}");
+        }
+    }
+}

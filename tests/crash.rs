@@ -1,0 +1,78 @@
+//! Killed anywhere, started again: nothing is lost, nothing is doubled.
+
+use std::time::Duration;
+
+use crate::harness::{Engine, Fonoteca, now, on_both_engines};
+
+const WAV: &str = "asterisk-22/monitor/acme/2026/11/21/out-102-101-20261121-073942-1795246782.0.wav";
+const GSM: &str = "asterisk-22/monitor/acme/2026/11/21/out-105-104-20261121-073943-1795246783.4.gsm";
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Every state on the way in, before and after the step that ends it.
+const ARRIVING: [&str; 7] =
+    ["fetched", "spooled", "transcoded", "object row written", "object put", "recording committed", "delivered"];
+/// Every state on the way out.
+const LEAVING: [&str; 3] = ["expired", "purge begun", "objects dropped"];
+
+on_both_engines!(
+    killed_at_each_step_of_arriving_nothing_is_lost_or_doubled,
+    killed_at_each_step_of_leaving_the_next_run_goes_on,
+    killed_while_serving_the_next_process_goes_on,
+);
+
+async fn killed_at_each_step_of_arriving_nothing_is_lost_or_doubled(engine: Engine) {
+    let fonoteca = Fonoteca::new(engine);
+    for (n, point) in ARRIVING.into_iter().enumerate() {
+        let source = fonoteca.record("acme", WAV, now() - 3600, 2 * n as u32);
+        fonoteca.record("borealis", GSM, now() - 3600, 2 * n as u32 + 1);
+        assert!(fonoteca.run_until_killed_at(point, Duration::ZERO, &["collect", "--once"]), "never came by {point}");
+        println!("{engine:?}: killed at \"{point}\"");
+        assert!(source.exists(), "killed at {point}: the source is gone");
+        fonoteca.run_ok(&["collect", "--once"]);
+        let service = fonoteca.serve();
+        assert_eq!(service.recordings("operator").await.len(), 2 * (n + 1), "killed at {point}");
+        service.stop();
+        assert!(fonoteca.run_ok(&["verify", "--deep"]).contains(": 0 findings"), "killed at {point}");
+    }
+    let landing = crate::harness::files_under(&fonoteca.directory.path().join("data/landing"));
+    assert_eq!(landing, Vec::<std::path::PathBuf>::new(), "nothing is left in the landing zone");
+    fonoteca.finish();
+}
+
+async fn killed_at_each_step_of_leaving_the_next_run_goes_on(engine: Engine) {
+    let fonoteca = Fonoteca::new(engine);
+    for (n, point) in LEAVING.into_iter().enumerate() {
+        fonoteca.record("acme", WAV, now() - 3600, 2 * n as u32);
+        fonoteca.record("acme", GSM, now() - 3600, 2 * n as u32 + 1);
+        fonoteca.run_ok(&["collect", "--once"]);
+        assert_eq!(fonoteca.stored_objects().len(), 2);
+        // Rotation's clock never goes back: a step later each time.
+        let due = (31 + 10 * n as u32) * DAY;
+        if point != "expired" {
+            fonoteca.run_ahead(due, &["rotate", "--once"]);
+        }
+        let ahead = if point == "expired" { due } else { due + 2 * DAY };
+        assert!(fonoteca.run_until_killed_at(point, ahead, &["rotate", "--once"]), "never came by {point}");
+        println!("{engine:?}: killed at \"{point}\"");
+        assert!(fonoteca.run_ok(&["verify", "--deep"]).contains(": 0 findings"), "killed at {point}");
+        fonoteca.run_ahead(due + 3 * DAY, &["rotate", "--once"]);
+        fonoteca.run_ahead(due + 5 * DAY, &["rotate", "--once"]);
+        assert_eq!(fonoteca.stored_objects().len(), 0, "killed at {point}");
+    }
+    fonoteca.finish();
+}
+
+async fn killed_while_serving_the_next_process_goes_on(engine: Engine) {
+    let fonoteca = Fonoteca::new(engine);
+    for n in 0..12 {
+        fonoteca.record(["acme", "borealis", "cobalt"][n % 3], [WAV, GSM][n % 2], now() - 3600, n as u32);
+    }
+    let service = fonoteca.serve();
+    service.wait_for_log("archived recording");
+    service.kill();
+    let service = fonoteca.serve();
+    service.wait_for_recordings("operator", 12).await;
+    service.stop();
+    assert!(fonoteca.run_ok(&["collect", "--once"]).contains("0 archived"));
+    fonoteca.finish();
+}
