@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check fmt fmt-check clippy doc deny setup setup-build setup-test setup-rust clean
+.PHONY: help demo test check fmt fmt-check clippy doc deny setup setup-build setup-test setup-rust clean
 
 # More for the command: make demo ARGS="--http 127.0.0.1:9000", make test ARGS=isolation
 ARGS ?=
@@ -16,9 +16,6 @@ demo: setup-build ## build and serve an archive that fills with real sample reco
 
 test: setup-build setup-test ## run every test, on SQLite and on a PostgreSQL that it starts
 	@tests/services/postgres run $(CARGO) test --workspace --locked --no-fail-fast $(ARGS)
-
-test-all: export FONOTECA_SLOW = 1
-test-all: test ## the same and the slow ones
 
 check: fmt-check clippy doc deny test ## all that must hold before a commit: format, lints, docs, dependencies, tests
 

@@ -69,29 +69,38 @@ impl Figures {
 
     async fn ask(&self) -> archive::Result<String> {
         let mut text = String::new();
-        self.sources(&mut text).await?;
+        self.waiting(&mut text).await?;
+        self.rotation(&mut text).await?;
         self.usage(&mut text).await?;
-        gauge(&mut text, "fonoteca_tombstones", "Recordings purged.", [("", self.archive.count_tombstones().await?)]);
         Ok(text)
     }
 
     /// Every core server and state has its line, so that a figure falls to 0 instead of staying where it was.
-    async fn sources(&self, text: &mut String) -> archive::Result<()> {
+    async fn waiting(&self, text: &mut String) -> archive::Result<()> {
         let servers = self.archive.list_core_servers().await?;
-        let counts: BTreeMap<_, _> = self
-            .archive
-            .count_sources()
-            .await?
-            .into_iter()
-            .map(|(server, state, count)| ((server, state), count))
-            .collect();
+        let waiting = self.archive.list_waiting().await?;
+        let now = self.archive.clock().now();
+        let states = [SourceState::Discovered, SourceState::Spooled, SourceState::Quarantined];
         let lines = servers.iter().flat_map(|server| {
-            SourceState::ALL.iter().map(|state| {
+            states.map(|state| {
+                let found = waiting.iter().find(|it| it.core_server == server.id && it.state == state);
                 let labels = labels(&[("core_server", &server.name), ("state", state.as_str())]);
-                (labels, counts.get(&(server.id, *state)).copied().unwrap_or(0))
+                let age = found.map_or(0, |it| now.millis().saturating_sub(it.oldest.millis()) / 1000);
+                (labels, found.map_or(0, |it| it.sources), age)
             })
         });
-        gauge(text, "fonoteca_sources", "Sources by core server and state.", lines);
+        let lines: Vec<_> = lines.collect();
+        let counts = lines.iter().map(|(labels, count, _)| (labels, count));
+        gauge(text, "fonoteca_sources_waiting", "Sources that wait, by core server and state.", counts);
+        let ages = lines.iter().map(|(labels, _, age)| (labels, age));
+        gauge(text, "fonoteca_sources_waiting_seconds", "How long the oldest of them has waited.", ages);
+        Ok(())
+    }
+
+    async fn rotation(&self, text: &mut String) -> archive::Result<()> {
+        let last = self.archive.find_last_run("rotation").await?.and_then(|run| run.finished_at);
+        let line = [("", last.map_or(0, |at| at.millis() / 1000))];
+        gauge(text, "fonoteca_rotation_finished_seconds", "When rotation last finished a run, in Unix time.", line);
         Ok(())
     }
 

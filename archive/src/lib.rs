@@ -37,6 +37,7 @@ mod throttle;
 pub mod units;
 mod usage;
 mod verify;
+mod waiting;
 mod words;
 
 #[cfg(any(test, feature = "testing"))]
@@ -70,6 +71,7 @@ pub use sources::{NewSource, Source, SourceClaim};
 pub use stores::{Store, StoreConfig};
 pub use usage::Usage;
 pub use verify::{Depth, Finding, Report};
+pub use waiting::Waiting;
 pub use words::{
     Direction, ExpiryReason, Leg, LockMode, ObjectState, Outcome, RecordingState, SourceState, UsageClass,
 };

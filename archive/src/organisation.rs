@@ -113,16 +113,22 @@ pub enum AfterArchive {
     Keep,
     /// It is removed, not before so many seconds have passed.
     Delete {
-        /// Seconds to keep it after its recording was archived.
+        /// Seconds to keep it after its recording was archived; a day unless said otherwise.
+        #[serde(default = "a_day")]
         after_s: u64,
     },
     /// It is moved into another directory of the core server, not before so many seconds have passed.
     Move {
-        /// Seconds to keep it in place after its recording was archived.
+        /// Seconds to keep it in place after its recording was archived; a day unless said otherwise.
+        #[serde(default = "a_day")]
         after_s: u64,
         /// Where to: a directory on the spool's own file system, outside the spool.
         to: PathBuf,
     },
+}
+
+fn a_day() -> u64 {
+    86_400
 }
 
 impl AfterArchive {

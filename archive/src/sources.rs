@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::Archive;
 use crate::clock::Instant;
 use crate::db::{Row, params};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hash::Sha256;
 use crate::id::{CoreServerId, RecordingId, SourceId};
 use crate::words::{Direction, Leg, Outcome, SourceState};
@@ -79,12 +79,12 @@ pub struct SourceClaim {
     pub(crate) fence: i64,
 }
 
-const COLUMNS: &str = "id, core_server_id, path, size_bytes, mtime_ms, pbx_token, call_ref, leg, direction, caller, \
+pub(crate) const COLUMNS: &str = "id, core_server_id, path, size_bytes, mtime_ms, pbx_token, call_ref, leg, direction, caller, \
     callee, started_at, state, attempts, next_try_at, error_code, error_detail, sha256, instance, recording_id, \
     outcome, fence";
 
 impl Source {
-    fn from_row(row: &Row) -> Result<Self> {
+    pub(crate) fn from_row(row: &Row) -> Result<Self> {
         let outcome: Option<String> = row.get("outcome")?;
         Ok(Self {
             id: row.get("id")?,
@@ -301,54 +301,6 @@ impl Archive {
         let payload = serde_json::json!({ "source": claim.source.id.to_string(), "code": code });
         self.emit(&mut tx, "source.quarantined", None, &payload).await?;
         tx.commit().await
-    }
-
-    /// Sources of every core server in one state, oldest first: for the operator's eyes.
-    pub async fn list_sources(&self, state: SourceState, limit: u32) -> Result<Vec<Source>> {
-        let sql = format!("SELECT {COLUMNS} FROM sources WHERE state = $1 ORDER BY id LIMIT $2");
-        self.db.fetch_all(sql, params![state, limit]).await?.iter().map(Source::from_row).collect()
-    }
-
-    /// As [`Archive::list_sources`], going on behind the last source seen.
-    pub async fn list_sources_after(&self, state: SourceState, after: SourceId, limit: u32) -> Result<Vec<Source>> {
-        let sql = format!("SELECT {COLUMNS} FROM sources WHERE state = $1 AND id > $2 ORDER BY id LIMIT $3");
-        self.db.fetch_all(sql, params![state, after, limit]).await?.iter().map(Source::from_row).collect()
-    }
-
-    /// quarantined → discovered, for another try.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] unless the actor is an operator; [`Error::NotFound`] when there is no such source;
-    /// [`Error::Conflict`] when it is not quarantined.
-    pub async fn retry_quarantined(&self, actor: &crate::Actor, source: SourceId) -> Result<()> {
-        if actor.scope != crate::Scope::Platform {
-            return Err(Error::Forbidden("only an operator retries a source"));
-        }
-        let mut tx = self.db.begin().await?;
-        let known = tx.fetch_optional("SELECT 1 AS one FROM sources WHERE id = $1", params![source]).await?;
-        known.ok_or(Error::NotFound("source"))?;
-        tx.change_one(
-            "source",
-            "UPDATE sources
-             SET state = 'discovered', sha256 = NULL, next_try_at = $1, attempts = 0
-             WHERE id = $2 AND state = 'quarantined'",
-            params![self.clock.now(), source],
-        )
-        .await?;
-        self.audit(&mut tx, actor, "source.retry", None, Some(source.to_string()), &serde_json::json!({})).await?;
-        tx.commit().await
-    }
-
-    /// How many sources are in each state, by core server.
-    pub async fn count_sources(&self) -> Result<Vec<(CoreServerId, SourceState, u64)>> {
-        let rows = self
-            .db
-            .fetch_all(
-                "SELECT core_server_id, state, count(*) AS n FROM sources GROUP BY core_server_id, state ORDER BY 1, 2",
-                params![],
-            )
-            .await?;
-        rows.iter().map(|row| Ok((row.get("core_server_id")?, row.get("state")?, row.get("n")?))).collect()
     }
 
     /// Done sources whose time has come to leave their core server, oldest first.

@@ -42,55 +42,61 @@ impl Left {
 }
 
 impl Lane {
-    /// Removes or moves every source whose time has come; says how many.
+    /// Removes or moves sources whose time has come, a batch of them.
     ///
     /// # Errors
     /// The spool cannot be reached, or the catalogue fails. A file that cannot be removed is left for the next round.
-    pub(crate) async fn remove_sources(&self) -> Result<u64, Error> {
+    pub(crate) async fn remove_sources(&self) -> Result<RemovedBatch, Error> {
         let (archive, server) = (&self.shared.archive, self.server());
-        let mut removed = 0;
+        let mut batch = RemovedBatch::default();
         if server.core.after == AfterArchive::Keep {
-            return Ok(removed);
+            return Ok(batch);
         }
-        loop {
-            let due = archive.list_sources_to_remove(server.core.id, BATCH).await?;
-            if due.is_empty() {
-                return Ok(removed);
-            }
-            let listed = due.len();
-            let ours = Arc::clone(&server);
-            let results = tokio::task::spawn_blocking(move || leave_all(&ours, due))
-                .await
-                .unwrap_or_else(|error| Err(io::Error::other(error)))
-                .map_err(|failure| Error::Spool { name: server.core.name.clone(), failure })?;
-            let (mut marked, mut failed) = (0, 0);
-            for (source, left) in results {
-                match left {
-                    Ok(Some(left)) => {
-                        archive.mark_source_removed(source.id, left.as_str()).await?;
-                        marked += 1;
-                        removed += u64::from(matches!(left, Left::Removed | Left::Moved));
-                        if left == Left::Changed {
-                            tracing::warn!(source.id = %source.id, "source {} has changed and stays", source.id);
-                        }
-                    }
-                    // Somebody writes to it: it will have changed soon.
-                    Ok(None) => {}
-                    Err(error) => {
-                        failed += 1;
-                        tracing::debug!(source.id = %source.id, "failed to remove source {}: {error}", source.id);
+        let due = archive.list_sources_to_remove(server.core.id, BATCH).await?;
+        if due.is_empty() {
+            return Ok(batch);
+        }
+        let is_full = due.len() == BATCH as usize;
+        let ours = Arc::clone(&server);
+        let outcomes = tokio::task::spawn_blocking(move || leave_all(&ours, due))
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|failure| Error::Spool { name: server.core.name.clone(), failure })?;
+        let (mut marked, mut failed) = (0, 0);
+        for (source, left) in outcomes {
+            match left {
+                Ok(Some(left)) => {
+                    archive.mark_source_removed(source.id, left.as_str()).await?;
+                    marked += 1;
+                    batch.removed += u64::from(matches!(left, Left::Removed | Left::Moved));
+                    if left == Left::Changed {
+                        tracing::warn!(source.id = %source.id, "source {} has changed and stays", source.id);
                     }
                 }
-            }
-            if failed > 0 {
-                tracing::warn!(core_server = server.core.name, "failed to remove or move {failed} sources");
-            }
-            // What could not be removed is listed again at once: it must not keep us here.
-            if marked == 0 || listed < BATCH as usize {
-                return Ok(removed);
+                // Somebody writes to it: it will have changed soon.
+                Ok(None) => {}
+                Err(error) => {
+                    failed += 1;
+                    tracing::debug!(source.id = %source.id, "failed to remove source {}: {error}", source.id);
+                }
             }
         }
+        if failed > 0 {
+            tracing::warn!(core_server = server.core.name, "failed to remove or move {failed} sources");
+        }
+        // What could not be removed is listed again at once: it must not keep anybody here.
+        batch.more = is_full && marked > 0;
+        Ok(batch)
     }
+}
+
+/// What a batch of removing came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RemovedBatch {
+    /// Sources removed or moved.
+    pub(crate) removed: u64,
+    /// There may be more.
+    pub(crate) more: bool,
 }
 
 type Outcomes = Vec<(Source, io::Result<Option<Left>>)>;

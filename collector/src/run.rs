@@ -47,6 +47,9 @@ impl Collector {
     ///
     /// The list of core servers is read anew each scan interval: one that is added, changed or disabled needs no restart.
     pub async fn run(&self, stop: CancellationToken) {
+        // Whoever drops this future stops the lanes too.
+        let stop = stop.child_token();
+        let _stops_lanes = stop.clone().drop_guard();
         let (tracker, mut running) = (TaskTracker::new(), HashMap::<CoreServerId, CancellationToken>::new());
         while !stop.is_cancelled() {
             match self.begin_round().await {
@@ -189,8 +192,13 @@ async fn collect(lane: &Arc<Lane>) -> Result<Collected, Error> {
     let scanned = scanned?;
     collected.discovered = scanned.discovered;
     collected.left_in_progress = scanned.left_in_progress;
-    collected.removed = lane.remove_sources().await?;
-    Ok(collected)
+    loop {
+        let batch = lane.remove_sources().await?;
+        collected.removed += batch.removed;
+        if !batch.more {
+            return Ok(collected);
+        }
+    }
 }
 
 /// Takes over what an instance that is gone had spooled of the core server.
@@ -208,6 +216,7 @@ async fn scan_until_stopped(lane: Arc<Lane>, stop: CancellationToken) {
     let round = async || {
         reclaim(&lane).await?;
         lane.scan(&stop).await?;
+        // A batch at a time: what is new must not wait until a million old sources are removed.
         lane.remove_sources().await
     };
     while !stop.is_cancelled() {

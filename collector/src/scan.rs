@@ -8,7 +8,7 @@
 mod walk;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,10 +114,10 @@ impl Lane {
             .unwrap_or_else(|error| Err(std::io::Error::other(error)))
             .map_err(|failure| Error::Spool { name: server.core.name.clone(), failure })?;
         let now = self.shared.archive.clock().now();
-        for (listed, seen) in looked {
+        for Seen { listed, end } in looked {
             let since = *memory.unfinished.get(&listed.fingerprint).unwrap_or(&now);
             let still_for = elapsed(listed.version.mtime, now).max(elapsed(since, now));
-            let is_settled = seen.is_some_and(|(sign, writers)| {
+            let is_settled = end.is_some_and(|(sign, writers)| {
                 settled::is_settled(Facts { sign, writers, still_for }, &self.shared.config)
             });
             if is_settled {
@@ -159,8 +159,15 @@ struct Sorted {
     finished: Vec<NewSource>,
 }
 
-/// What each file says of its end and who holds it open; `None` for one that changed while we looked.
-fn look_at(spool: &std::path::Path, new: Vec<Listed>) -> std::io::Result<Vec<(Listed, Option<(Sign, Writers)>)>> {
+/// A file that was looked at closely.
+#[derive(Debug)]
+struct Seen {
+    listed: Listed,
+    /// What it says of its end and who holds it open; `None`: it changed while we looked.
+    end: Option<(Sign, Writers)>,
+}
+
+fn look_at(spool: &Path, new: Vec<Listed>) -> std::io::Result<Vec<Seen>> {
     let spool = Spool::open(spool)?;
     let is_local = spool.is_local();
     let signs: Vec<Option<Sign>> = new.iter().map(|listed| read_sign(&spool, listed)).collect();
@@ -169,7 +176,7 @@ fn look_at(spool: &std::path::Path, new: Vec<Listed>) -> std::io::Result<Vec<(Li
     let looked = new.into_iter().zip(signs).map(|(listed, sign)| {
         let writers = if open_files.is_held(listed.inode) { Writers::Some } else { unseen };
         let stayed = matches!(spool.find_version(&listed.path), Ok(Some(version)) if version == listed.version);
-        (listed, sign.filter(|_| stayed).map(|sign| (sign, writers)))
+        Seen { listed, end: sign.filter(|_| stayed).map(|sign| (sign, writers)) }
     });
     Ok(looked.collect())
 }

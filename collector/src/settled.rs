@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::config::Config;
 
-/// A file that nobody holds open counts as closed so soon after its last change, where its format has no sign of it.
+/// So soon after its last change a file is not judged by one of the two alone: by nobody holding it open where its format
+/// has no sign, by its sign where writers cannot be seen (a copy may be given its whole size before its bytes).
 const GUARD: Duration = Duration::from_secs(2);
 /// By how much longer a file is left alone that says it is unfinished, where it cannot be seen who holds it open.
 const UNSEEN_FACTOR: u32 = 8;
@@ -51,8 +52,8 @@ pub(crate) struct Facts {
 pub(crate) fn is_settled(facts: Facts, config: &Config) -> bool {
     match (facts.writers, facts.sign) {
         (Writers::Some, _) => false,
-        (_, Sign::Closed) => true,
-        (Writers::None, Sign::None) => facts.still_for >= GUARD,
+        (Writers::None, Sign::Closed) => true,
+        (Writers::None, Sign::None) | (Writers::Unknown, Sign::Closed) => facts.still_for >= GUARD,
         (Writers::Unknown, Sign::None) => facts.still_for >= config.settle,
         (Writers::None, Sign::Open | Sign::Empty) => facts.still_for >= config.abandoned_after,
         (Writers::Unknown, Sign::Open | Sign::Empty) => {
@@ -83,7 +84,8 @@ mod tests {
             ("a wav on NFS in a silent hold of 15 minutes", S::Open, W::Unknown, minutes(15), false),
             ("an rtpengine wav with sizes ffffffff, not yet closed", S::Open, W::Some, 10, false),
             ("a wav that was closed this moment", S::Closed, W::None, 0, true),
-            ("the same on NFS", S::Closed, W::Unknown, 0, true),
+            ("the same on NFS", S::Closed, W::Unknown, 1, false),
+            ("the same on NFS, a little later", S::Closed, W::Unknown, 2, true),
             ("a closed wav that a transferred call appends to", S::Closed, W::Some, 5, false),
             ("a wav of a core server that crashed just now", S::Open, W::None, 14 * 60 + 59, false),
             ("and a quarter of an hour later", S::Open, W::None, minutes(15), true),

@@ -35,12 +35,15 @@ pub(crate) fn read(file: &File, size: u64) -> io::Result<Sign> {
 }
 
 /// While it records, Asterisk leaves the sizes at 0, ffmpeg (and with it rtpengine) at ffffffff. Closed is only what
-/// fits to the byte, give or take the pad byte of an odd chunk; a size that promises more than there is is of a copy on
-/// its way. One that promises less proves nothing: some recorders bring their headers up to date now and then.
+/// fits to the byte, give or take the pad byte of an odd chunk, or the 8 bytes of the RIFF header itself, which some
+/// recorders count. A size that promises more than there is is of a copy on its way. One that promises less proves
+/// nothing: some recorders bring their headers up to date now and then.
 fn wave(file: &File, size: u64, riff_size: u32) -> io::Result<Sign> {
     let promised = u64::from(riff_size) + 8;
     // Beyond 4 GiB some recorders let the size run over.
-    let fits = promised.abs_diff(size) <= 1 || (size > u64::from(u32::MAX) && riff_size == (size - 8) as u32);
+    let fits = promised.abs_diff(size) <= 1
+        || promised == size + 8
+        || (size > u64::from(u32::MAX) && riff_size == (size - 8) as u32);
     if fits {
         return Ok(Sign::Closed);
     }
@@ -131,6 +134,7 @@ mod tests {
             ("finished without a byte of audio", wav(36, 0, 0), Sign::Closed),
             ("odd, and not padded", wav(36 + 65, 65, 65), Sign::Closed),
             ("odd, its pad byte counted but not there", wav(36 + 66, 65, 65), Sign::Closed),
+            ("its own header counted", wav(44 + 320, 320, 320), Sign::Closed),
             ("Asterisk's, in progress", wav(0, 0, 32_768), Sign::Open),
             ("Asterisk's, just begun", wav(0, 0, 0), Sign::Open),
             ("rtpengine's, in progress", wav(u32::MAX, u32::MAX, 4096), Sign::Open),

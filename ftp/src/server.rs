@@ -118,7 +118,9 @@ impl FtpServer {
         if timeout(self.config.shutdown_grace, sessions.wait()).await.is_err() {
             tracing::warn!("FTP transfers still run after the grace period: cutting them off");
             abort.cancel();
-            sessions.wait().await;
+            if timeout(LAST_REPLY * 5, sessions.wait()).await.is_err() {
+                tracing::warn!("FTP sessions do not end: leaving them");
+            }
         }
     }
 }
@@ -158,7 +160,7 @@ impl SessionBuilder {
     /// Serves one connection to its end; the slot is free once its last transfer has ended, too.
     async fn serve(self, stream: TcpStream, address: IpAddr, slot: Slot) {
         let tls = self.certificate.is_some();
-        let (stream, second) = match prepare(stream) {
+        let (stream, second) = match prepare(stream, self.config.idle_timeout) {
             Ok(handles) => handles,
             Err(error) => {
                 tracing::warn!("cannot set up an FTP connection: {error}");
@@ -208,7 +210,7 @@ impl SessionBuilder {
                 .sitemd5(SiteMd5::None)
                 .idle_session_timeout(self.config.idle_timeout.as_secs())
                 .passive_ports(self.config.passive_ports.ports())
-            .binder(PassivePorts);
+                .binder(PassivePorts { stall_timeout: self.config.idle_timeout });
         if let Some(IpAddr::V4(address)) = self.config.external_address {
             builder = builder.passive_host(address);
         }
@@ -223,11 +225,12 @@ impl SessionBuilder {
 }
 
 /// Sets the socket's options, and makes the second handle by which a session is ended.
-fn prepare(stream: TcpStream) -> io::Result<(TcpStream, std::net::TcpStream)> {
+fn prepare(stream: TcpStream, stall_timeout: Duration) -> io::Result<(TcpStream, std::net::TcpStream)> {
     // Two replies in a row would wait 40 ms for an acknowledgement: on every file of a mirror.
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE.0).with_interval(KEEPALIVE.1);
     SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(stall_timeout))?;
     let stream = stream.into_std()?;
     let second = stream.try_clone()?;
     Ok((TcpStream::from_std(stream)?, second))

@@ -90,10 +90,9 @@ impl Session {
     }
 
     /// May whoever logged in go on? Asked again by every command, so that disabling takes effect at once.
-    pub(crate) async fn check_login(&self) -> Result<&FtpLogin> {
+    pub(crate) async fn check_login(&self) -> Result<()> {
         let login = self.login().ok_or(archive::Error::NotFound("login"))?;
-        self.archive.check_ftp_account(login.account).await?;
-        Ok(login)
+        self.archive.check_ftp_account(login.account).await
     }
 
     /// The account as the audit names it.

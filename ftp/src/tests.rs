@@ -3,7 +3,6 @@
 mod client;
 mod door;
 mod downloads;
-mod manual;
 mod sessions;
 mod stopping;
 mod strangers;

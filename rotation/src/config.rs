@@ -43,18 +43,16 @@ impl Config {
     pub fn validate(&self) -> Result<(), String> {
         if Job::new_async(self.schedule.as_str(), |_, _| Box::pin(std::future::ready(()))).is_err() {
             return Err(format!(
-                "rotation.schedule \"{}\" is not a cron expression of six fields (second minute hour day month \
+                "schedule \"{}\" is not a cron expression of six fields (second minute hour day month \
                  weekday): write it like \"0 */5 * * * *\"",
                 self.schedule
             ));
         }
         if self.grace < SHORTEST_GRACE {
-            return Err("rotation.grace is too short to notice a mistake in: make it \"1 h\" or more".to_owned());
+            return Err("grace is too short to notice a mistake in: make it \"1 h\" or more".to_owned());
         }
         if self.max_clock_jump < DAY {
-            return Err(
-                "rotation.max_clock_jump is shorter than an outage can be: make it \"1 day\" or more".to_owned()
-            );
+            return Err("max_clock_jump is shorter than an outage can be: make it \"1 day\" or more".to_owned());
         }
         Ok(())
     }
@@ -82,7 +80,7 @@ mod tests {
             ("max_clock_jump", |config| config.max_clock_jump = Duration::from_secs(60)),
         ] {
             let error = with(change).expect_err(key);
-            assert!(error.starts_with(&format!("rotation.{key} ")), "{error}");
+            assert!(error.starts_with(&format!("{key} ")), "{error}");
         }
     }
 

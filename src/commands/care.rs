@@ -22,7 +22,11 @@ pub(super) async fn collect(config: &Config, core_server: Option<&str>) -> anyho
     let collected = collector.collect_once(core_server).await?;
     say(&collected.to_string());
     archive.close().await?;
-    Ok(if collected.quarantined + collected.failed > 0 { Outcome::FoundSomethingWrong } else { Outcome::Done })
+    Ok(if collected.quarantined + collected.failed + collected.unreachable > 0 {
+        Outcome::FoundSomethingWrong
+    } else {
+        Outcome::Done
+    })
 }
 
 pub(super) async fn retry(config: &Config, source: Option<&str>) -> anyhow::Result<Outcome> {

@@ -209,13 +209,13 @@ async fn the_operations_listener_tells_health_readiness_and_metrics() {
     let (status, text) = operations("/metrics").await;
     assert_eq!(status, 200);
     for line in [
-        "fonoteca_sources{core_server=\"core-1\",state=\"done\"} 1",
-        "fonoteca_sources{core_server=\"core-1\",state=\"quarantined\"} 1",
-        "fonoteca_sources{core_server=\"core-1\",state=\"discovered\"} 0",
+        "fonoteca_sources_waiting{core_server=\"core-1\",state=\"quarantined\"} 1",
+        "fonoteca_sources_waiting{core_server=\"core-1\",state=\"discovered\"} 0",
+        "fonoteca_sources_waiting_seconds{core_server=\"core-1\",state=\"discovered\"} 0",
+        "fonoteca_rotation_finished_seconds 0",
         "fonoteca_recordings{tier=\"basic\",store=\"disk\",class=\"live\"} 1",
         "fonoteca_stored_bytes{tier=\"basic\",store=\"disk\",class=\"live\"} 5",
         "fonoteca_audio_seconds{tier=\"basic\",store=\"disk\",class=\"live\"} 10",
-        "fonoteca_tombstones 0",
     ] {
         assert!(text.lines().any(|it| it == line), "{line} is not in:\n{text}");
     }

@@ -31,6 +31,7 @@ macro_rules! catalogue_suite {
             what_is_older_than_the_enrolment_is_guarded_until_confirmed,
             an_object_left_in_writing_is_swept_and_never_a_live_one,
             several_claimants_never_get_the_same_source,
+            a_collector_learns_what_is_known_what_lies_here_and_what_a_lost_instance_left,
             a_scope_reaches_its_own_and_nothing_else,
             pages_visit_every_recording_once_in_both_orders,
             every_part_of_a_search_narrows_it,

@@ -184,8 +184,7 @@ async fn each_layout_finds_the_pbx_and_the_start_of_a_call() {
     let rig = Rig::start().await;
     let fusion = rig.t.directory.path().join("fusion");
     let path = "acme/archive/2026/Nov/20/5f0f3e0a-9d0c-4a7e-8b59-0a4be1d2c9a1.wav";
-    fs::create_dir_all(fusion.join(path).parent().unwrap()).unwrap();
-    fs::write(fusion.join(path), wav(1, 300)).unwrap();
+    rig.put_into(&fusion, path, &wav(1, 300), HOUR);
     fs::write(fusion.join(path).with_file_name("call_screen.1.wav"), wav(1, 400)).unwrap();
     rig.add_core_server("fusion", &fusion, "fusionpbx").await;
     assert_eq!(rig.collect().await.archived, 1);
@@ -222,7 +221,7 @@ async fn a_running_collector_archives_what_appears_and_what_is_added() {
         rig.put(CALL, &wav(1, 300));
         wait_for(1).await;
         rig.add_core_server("second", &second, "asterisk").await;
-        fs::write(second.join("1795246782.9.wav"), wav(1, 400)).unwrap();
+        rig.put_into(&second, "1795246782.9.wav", &wav(1, 400), HOUR);
         wait_for(2).await;
         stop.cancel();
     });

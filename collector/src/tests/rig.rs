@@ -69,10 +69,17 @@ impl Rig {
 
     /// Puts a file into the spool that has not changed for `age`.
     pub(super) fn put_aged(&self, path: &str, bytes: &[u8], age: Duration) -> PathBuf {
-        let file = self.spool.join(path);
+        self.put_into(&self.spool, path, bytes, age)
+    }
+
+    /// Puts a file into a spool, all at once: a collector may be running.
+    pub(super) fn put_into(&self, spool: &Path, path: &str, bytes: &[u8], age: Duration) -> PathBuf {
+        let file = spool.join(path);
+        let hidden = file.with_file_name(".arriving");
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, bytes).unwrap();
-        self.age(&file, age);
+        fs::write(&hidden, bytes).unwrap();
+        self.age(&hidden, age);
+        fs::rename(&hidden, &file).unwrap();
         file
     }
 

@@ -91,3 +91,12 @@ async fn a_server_that_cannot_start_says_why_in_one_line() {
     }
     door.close().await;
 }
+
+#[tokio::test]
+async fn data_connections_are_where_the_configuration_says() {
+    let config = Config { external_address: Some("192.0.2.7".parse().unwrap()), ..clear() };
+    let door = Door::open(config).await;
+    let passive = door.log_in("acme").await.expect(227, "PASV").await;
+    assert!(passive.contains("(192,0,2,7,"), "{passive}");
+    door.close().await;
+}

@@ -88,3 +88,18 @@ async fn tls_is_as_it_is_configured() {
     assert!(!door.t.directory.path().join("ftp-certificate.pem").exists());
     door.close().await;
 }
+
+#[tokio::test]
+async fn an_encrypted_client_that_takes_nothing_holds_its_session_no_longer_than_a_clear_one() {
+    let door =
+        Door::open(Config { idle_timeout: std::time::Duration::from_secs(1), ..with_tls(TlsMode::Required) }).await;
+    let (_, path) = door.record("acme", &vec![7; 24 * 1024 * 1024]).await;
+    let mut client = log_in(&door, &trust(&door, &rustls::version::TLS13)).await;
+    let data = client.begin(&format!("RETR {path}")).await;
+    // Answered only after the transfer: until then libunftp keeps the session to itself.
+    client.send("PWD").await;
+    let codes = [client.reply().await.code, client.reply().await.code];
+    assert!(codes.contains(&426) && codes.contains(&257), "{codes:?}");
+    drop(data);
+    door.close().await;
+}

@@ -183,3 +183,42 @@ pub async fn several_claimants_never_get_the_same_source(t: TestArchive) {
     other.close().await.unwrap();
     t.finish().await;
 }
+
+pub async fn a_collector_learns_what_is_known_what_lies_here_and_what_a_lost_instance_left(t: TestArchive) {
+    let server = t.core_server().await;
+    let here = t.spool(&Call::new("acme", "1.1", t.now(), b"here")).await.source.listed;
+    let elsewhere = std::path::PathBuf::from("acme/elsewhere.wav");
+    // More paths than one statement looks up.
+    let mut paths: Vec<_> = (0..150).map(|n| std::path::PathBuf::from(format!("acme/new-{n}.wav"))).collect();
+    paths.extend([here.path.clone(), elsewhere.clone()]);
+    let listed = NewSource { path: elsewhere.clone(), ..here.clone() };
+    t.archive.discover(server.id, &[listed]).await.unwrap();
+    let known = t.archive.list_known_sources(server.id, &paths).await.unwrap();
+    assert_eq!(known, HashSet::from([(here.path.clone(), 4, t.now()), (elsewhere.clone(), 4, t.now())]));
+    assert_eq!(t.archive.list_known_sources(server.id, &[]).await.unwrap(), HashSet::new());
+
+    let other = t.another_instance("test-2").await;
+    let lost = other.claim_sources(server.id, Duration::ZERO, 1).await.unwrap().remove(0);
+    assert_eq!(lost.source.listed.path, elsewhere);
+    other.mark_spooled(&lost, crate::Sha256::of(b"here")).await.unwrap();
+    let spooled: Vec<_> = t.archive.list_spooled_here().await.unwrap().into_iter().map(|it| it.listed.path).collect();
+    assert_eq!(spooled, vec![here.path.clone()]);
+
+    // What was touched within the idle time stays the other's; what is in work here is never taken.
+    assert_eq!(t.archive.reclaim_spooled(server.id, LEASE).await.unwrap(), 0);
+    t.clock.advance(LEASE);
+    assert_eq!(t.archive.reclaim_spooled(server.id, Duration::ZERO).await.unwrap(), 1);
+    assert!(matches!(other.prolong_claim(&lost, LEASE).await, Err(Error::Conflict(_))));
+    assert_eq!(t.archive.claim_spooled_sources(server.id, LEASE, 5).await.unwrap(), vec![]);
+    t.archive.release_own_claims().await.unwrap();
+    let claims = t.archive.claim_spooled_sources(server.id, LEASE, 5).await.unwrap();
+    assert_eq!(claims.iter().map(|claim| &claim.source.listed.path).collect::<Vec<_>>(), vec![&here.path]);
+    let claims = t.archive.claim_sources(server.id, LEASE, 5).await.unwrap();
+    assert_eq!(claims.iter().map(|claim| claim.source.state).collect::<Vec<_>>(), vec![SourceState::Discovered]);
+
+    t.archive.check_stores(Some(&t.place("acme").await)).await.unwrap();
+    std::fs::remove_file(t.directory.path().join("store/fonoteca-store.txt")).unwrap();
+    assert!(matches!(t.archive.check_stores(None).await, Err(Error::Marker { .. })));
+    other.close().await.unwrap();
+    t.archive.close().await.unwrap();
+}
