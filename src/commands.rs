@@ -56,7 +56,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
 
 fn read(config: &ConfigFile) -> anyhow::Result<Config> {
     let config = Config::read(&config.config)?;
-    service::start_logging(&config);
+    service::start_logging(&config)?;
     Ok(config)
 }
 

@@ -66,13 +66,16 @@ pub(crate) struct Store {
 pub(crate) struct Log {
     /// `text` or `json`.
     pub(crate) format: LogFormat,
-    /// What is logged: `info`, or `warn,collector=debug`.
+    /// What is logged: such as `info` or `warn,collector=debug`.
     pub(crate) filter: String,
 }
 
+/// What Fonoteca itself says; of its libraries only what is wrong.
+const OWN_WORDS: &str = "warn,fonoteca=info,archive=info,audio=info,collector=info,rotation=info,ftp=info,api=info";
+
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self { format: LogFormat::Text, filter: OWN_WORDS.to_owned() }
     }
 }
 

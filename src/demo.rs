@@ -26,7 +26,7 @@ pub(crate) async fn run(dir: &Path, http: SocketAddr, ftp: SocketAddr) -> anyhow
         .map_err(|error| WrongUse::because(format!("cannot create {}: {error}", dir.display())))?;
     let dir = dir.canonicalize().context("resolve the demo's directory")?;
     let config = configuration(&dir, http, ftp)?;
-    service::start_logging(&config);
+    service::start_logging(&config)?;
     let service = Service::open(&config, &Part::ALL).await?;
     let secrets = Secrets::load_or_make(&dir)?;
     let actor = Actor::command_line();
@@ -60,8 +60,6 @@ fn configuration(dir: &Path, http: SocketAddr, ftp: SocketAddr) -> anyhow::Resul
         r#"
         data_dir = {data_dir}
         stores = [{{ name = "disk", url = {store} }}]
-        [log]
-        filter = "info"
         [http]
         listen = "{http}"
         operations_listen = "127.0.0.1:0"

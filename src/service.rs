@@ -1,6 +1,7 @@
 //! Opening, starting and stopping: one archive, the parts around it, and the two signals that end them.
 
 use std::fs::File;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +22,24 @@ const FLUSH_READS_EVERY: Duration = Duration::from_millis(100);
 /// How often the audit is sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
 
-/// Logging as configured; `RUST_LOG` overrides the filter.
-pub(crate) fn start_logging(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .or_else(|_| tracing_subscriber::EnvFilter::try_new(&config.log.filter))
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second call (a test, the demo) keeps the first subscriber.
+/// Logging as configured; `RUST_LOG` overrides the filter, but never brings in what would name paths and logins.
+pub(crate) fn start_logging(config: &Config) -> anyhow::Result<()> {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| config.log.filter.clone());
+    let mut filter = tracing_subscriber::EnvFilter::try_new(&filter)
+        .map_err(|error| WrongUse::because(format!("log filter \"{filter}\": {error}")))?;
+    for target in ftp::QUIET_TARGETS {
+        filter = filter.add_directive(format!("{target}=off").parse()?);
+    }
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second call keeps the first subscriber.
     let _ = match config.log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+    Ok(())
 }
 
 /// The right to be this instance, or its one command of a kind: no two processes have it at a time.

@@ -59,13 +59,12 @@ impl HttpServer {
     /// Serves until `stop`; then accepts no more, lets requests finish for the grace period, and cuts what is left.
     /// When it returns, every download has been noted in the archive's audit.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { archive, config, listener, operations, address, operations_address } = self;
+        let Self { archive, config, listener, operations, .. } = self;
         let door = Door::new(Arc::clone(&archive), &config);
         let downloads = door.downloads.clone();
         let cut = CancellationToken::new();
         let api = Connections::new(listener, config.max_connections, config.stall_timeout, cut.clone());
         let operations = Connections::new(operations, MAX_OPERATIONS_CONNECTIONS, config.stall_timeout, cut.clone());
-        tracing::info!("serving the API on {address}, health and metrics on {operations_address}");
 
         let served = async {
             tokio::join!(

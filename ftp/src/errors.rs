@@ -12,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A key of the configuration cannot work.
-    #[error("ftp.{0}")]
+    #[error("{0}")]
     Config(String),
     /// The address cannot be listened on.
     #[error("listen on {address}: {source}")]

@@ -6,6 +6,12 @@
 //!
 //! What libunftp itself logs is discarded, because it names paths and logins. It also opens `tracing` spans that hold
 //! them: a subscriber must leave the targets in [`QUIET_TARGETS`] out.
+//!
+//! What cannot be mended around the released libunftp: a client that secures its control connection but skips `PROT P`
+//! and asks by EPSV gets its own recordings in clear even where TLS is required; some 0.2 % of AUTH TLS fail when many
+//! come at once; a syntax error or an over-long line ends the session or costs memory; ABOR waits for its transfer; MLST
+//! and STAT take relative paths from the root; a TLS failure on a data connection holds its session until the client
+//! leaves; HELP names the library.
 
 mod backend;
 mod certificate;

@@ -79,7 +79,6 @@ impl FtpServer {
         if self.config.tls != TlsMode::Required {
             tracing::warn!("FTP without TLS is allowed: passwords and recordings can be read on their way");
         }
-        tracing::info!("FTP listens on {}", self.local_addr);
         let sessions = TaskTracker::new();
         let abort = CancellationToken::new();
         let slots = Slots::new(self.config.max_sessions, self.config.max_sessions_per_address);
