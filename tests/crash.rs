@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Engine, Fonoteca, now, on_both_engines};
+use crate::harness::{Engine, Fonoteca, now, on_both_engines, tell};
 
 const WAV: &str = "asterisk-22/monitor/acme/2026/11/21/out-102-101-20261121-073942-1795246782.0.wav";
 const GSM: &str = "asterisk-22/monitor/acme/2026/11/21/out-105-104-20261121-073943-1795246783.4.gsm";
@@ -26,7 +26,7 @@ async fn killed_at_each_step_of_arriving_nothing_is_lost_or_doubled(engine: Engi
         let source = fonoteca.record("acme", WAV, now() - 3600, 2 * n as u32);
         fonoteca.record("borealis", GSM, now() - 3600, 2 * n as u32 + 1);
         assert!(fonoteca.run_until_killed_at(point, Duration::ZERO, &["collect", "--once"]), "never came by {point}");
-        println!("{engine:?}: killed at \"{point}\"");
+        tell(&format!("{engine:?}: killed at \"{point}\""));
         assert!(source.exists(), "killed at {point}: the source is gone");
         fonoteca.run_ok(&["collect", "--once"]);
         let service = fonoteca.serve();
@@ -53,7 +53,7 @@ async fn killed_at_each_step_of_leaving_the_next_run_goes_on(engine: Engine) {
         }
         let ahead = if point == "expired" { due } else { due + 2 * DAY };
         assert!(fonoteca.run_until_killed_at(point, ahead, &["rotate", "--once"]), "never came by {point}");
-        println!("{engine:?}: killed at \"{point}\"");
+        tell(&format!("{engine:?}: killed at \"{point}\""));
         assert!(fonoteca.run_ok(&["verify", "--deep"]).contains(": 0 findings"), "killed at {point}");
         fonoteca.run_ahead(due + 3 * DAY, &["rotate", "--once"]);
         fonoteca.run_ahead(due + 5 * DAY, &["rotate", "--once"]);

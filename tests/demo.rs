@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::harness::{PATIENCE, files_under};
+use crate::harness::{PATIENCE, files_under, tell};
 
 /// What the API must list all of, within so long of the start.
 const PBXS: [&str; 4] = ["acme-sales", "acme-support", "borealis", "cobalt"];
@@ -51,7 +51,7 @@ async fn the_demo_shows_recordings_of_all_four_pbxs_by_http_and_ftp_within_half_
         assert!(started.elapsed() < PATIENCE, "not all four PBXs have recordings");
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
-    println!("all four PBXs after {:.1} s", started.elapsed().as_secs_f64());
+    tell(&format!("the demo lists all four PBXs after {:.1} s", started.elapsed().as_secs_f64()));
     assert!(started.elapsed() < SOON);
 
     // Each role's token works, and reaches what it should.
@@ -103,7 +103,7 @@ async fn the_demo_shows_recordings_of_all_four_pbxs_by_http_and_ftp_within_half_
         assert!(Instant::now() < runs_out, "cobalt's old calls never rotated");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    println!("cobalt's old calls rotated after {:.1} s", started.elapsed().as_secs_f64());
+    tell(&format!("the demo rotates calls of forty days ago after {:.1} s", started.elapsed().as_secs_f64()));
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert!(child.wait().unwrap().success(), "Ctrl-C ends it well");

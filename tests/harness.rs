@@ -351,6 +351,11 @@ impl Drop for Running {
     }
 }
 
+/// Tells whoever runs the tests, past the capture of passing tests' output.
+pub(crate) fn tell(line: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("    {line}\n").as_bytes());
+}
+
 /// Every file under a directory, sorted.
 pub(crate) fn files_under(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Begin with `one_recording.rs`, the guided tour.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests say where they stand, and fail where they fall")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it falls")]
 
 mod harness;
 

@@ -84,7 +84,7 @@ async fn a_server_that_cannot_start_says_why_in_one_line() {
     for (config, beginning) in [
         (taken, format!("listen on {}: ", door.address)),
         (unreadable, format!("ftp certificate: {}", certificate.display())),
-        (nonsense, "ftp.max_sessions: must be 1 or more".to_owned()),
+        (nonsense, "max_sessions: must be 1 or more".to_owned()),
     ] {
         let error = FtpServer::bind(door.t.archive.clone(), config, directory).await.unwrap_err().to_string();
         assert!(error.starts_with(&beginning) && !error.contains('\n'), "{error}");
