@@ -8,10 +8,14 @@ use crate::format::{Codec, Container};
 use crate::probe::{self, Probe};
 
 mod bytes;
+mod inspect;
+mod matroska;
 mod opus;
 mod packets;
+mod rtp;
 mod window;
 
+pub(crate) use inspect::inspect;
 use window::Window;
 
 /// A decoder that hands out one block after the other.
@@ -39,14 +43,16 @@ pub(crate) fn open(path: &Path, name_hint: &str) -> Result<Opened, Error> {
     let mut probe = located.probe;
     let window = Window::new(file, located.start, located.len)?;
     let source: Box<dyn BlockSource> = match (probe.container, probe.codec) {
+        (Container::Pcap, _) => Box::new(rtp::RtpSource::open(window, probe.sample_rate)?),
         (Container::Ogg, Codec::Opus) => Box::new(opus::OpusSource::open(window)?),
-        (_, Codec::Vorbis | Codec::Mp3 | Codec::Flac) => {
-            let packets = packets::PacketSource::open(window, probe.container)?;
+        (Container::Matroska, Codec::Opus) => Box::new(matroska::OpusSource::open(window)?),
+        (_, Codec::Vorbis | Codec::Mp3 | Codec::Flac | Codec::Aac) => {
+            let packets = packets::PacketSource::open(window, probe.container, probe.codec)?;
             (probe.sample_rate, probe.channels) = packets.spec();
             probe.stale_header |= packets.stale_header();
             Box::new(packets)
         }
-        (_, codec) => Box::new(bytes::ByteSource::new(window, codec, probe.channels)),
+        _ => Box::new(bytes::ByteSource::new(window, &located)),
     };
     Ok(Opened { probe, source })
 }

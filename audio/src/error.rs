@@ -30,6 +30,12 @@ pub enum Error {
         /// What it cannot carry, such as `44100 Hz` or `4 channels`.
         what: String,
     },
+    /// What was asked for the channels cannot be done with these sources.
+    #[error("{what}")]
+    Channels {
+        /// What does not fit, for people, such as `one leg is at 8000 Hz, the other at 16000 Hz`.
+        what: String,
+    },
     /// The source could not be read or the sink could not be written.
     #[error(transparent)]
     Io(#[from] std::io::Error),

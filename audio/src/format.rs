@@ -16,6 +16,14 @@ pub enum Container {
     Mp3,
     /// Native FLAC (RFC 9639).
     Flac,
+    /// MPEG-4 (`.m4a`, `.mp4`; ISO 14496-12).
+    Mp4,
+    /// AAC frames with a header each (ADTS, `.aac`).
+    Adts,
+    /// Matroska or WebM (RFC 9559).
+    Matroska,
+    /// A packet capture of RTP (pcap), as rtpengine records calls: each leg is a channel.
+    Pcap,
     /// No container: the extension says what the bytes are.
     Raw,
 }
@@ -42,12 +50,28 @@ pub enum Codec {
     Gsm,
     /// The same in Microsoft's packing (WAV49): 65 bytes each 40 ms.
     GsmMs,
+    /// IMA (DVI) ADPCM in blocks, as in WAVE: 4 bits a sample.
+    AdpcmIma,
+    /// Microsoft ADPCM in blocks: 4 bits a sample.
+    AdpcmMs,
+    /// OKI (Dialogic) ADPCM: 4 bits a sample of 12 bits.
+    AdpcmOki,
     /// G.722 at 64 kbit/s, 16 kHz.
     G722,
+    /// G.726 of so many bits a sample (2 to 5), the first code in the upper bits of a byte (ITU-T I.366.2).
+    G726 {
+        bits: u8,
+    },
+    /// The same with the first code in the lower bits (RFC 3551 §4.5.4).
+    G726Le {
+        bits: u8,
+    },
     Vorbis,
     Opus,
     Mp3,
     Flac,
+    /// AAC of low complexity; its successors (HE-AAC) are not decoded.
+    Aac,
 }
 
 impl Container {
@@ -59,6 +83,10 @@ impl Container {
             Self::Ogg => "ogg",
             Self::Mp3 => "mp3",
             Self::Flac => "flac",
+            Self::Mp4 => "mp4",
+            Self::Adts => "adts",
+            Self::Matroska => "matroska",
+            Self::Pcap => "pcap",
             Self::Raw => "raw",
         }
     }
@@ -84,11 +112,17 @@ impl Codec {
             Self::PcmALaw => "pcm_alaw",
             Self::Gsm => "gsm",
             Self::GsmMs => "gsm_ms",
+            Self::AdpcmIma => "adpcm_ima_wav",
+            Self::AdpcmMs => "adpcm_ms",
+            Self::AdpcmOki => "adpcm_oki",
             Self::G722 => "adpcm_g722",
+            Self::G726 { .. } => "adpcm_g726",
+            Self::G726Le { .. } => "adpcm_g726le",
             Self::Vorbis => "vorbis",
             Self::Opus => "opus",
             Self::Mp3 => "mp3",
             Self::Flac => "flac",
+            Self::Aac => "aac",
         }
     }
 
@@ -100,8 +134,7 @@ impl Codec {
             Self::PcmS24Le | Self::PcmS24Be => Some(3),
             Self::PcmS32Le | Self::PcmS32Be | Self::PcmF32Le | Self::PcmF32Be => Some(4),
             Self::PcmF64Le | Self::PcmF64Be => Some(8),
-            Self::Gsm | Self::GsmMs | Self::G722 => None,
-            Self::Vorbis | Self::Opus | Self::Mp3 | Self::Flac => None,
+            _ => None,
         }
     }
 }

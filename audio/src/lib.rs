@@ -4,7 +4,7 @@
 //! `spawn_blocking`. A recording is never held whole: it is read, decoded and encoded block by block, and the memory
 //! used does not grow with its length.
 //!
-//! Rate and channels stay as they are. A recording of 8 kHz stays 8 kHz, mono stays mono, and an encoder that cannot
+//! Rate and channels stay as they are, unless [`mix_down`], [`join_legs`] or [`split_legs`] is asked for. A recording of 8 kHz stays 8 kHz, mono stays mono, and an encoder that cannot
 //! carry what it is given says so ([`Error::UnsupportedByEncoder`]) instead of resampling; the caller then keeps the
 //! recording as it came. Inside, samples are 16 bits: deeper sources lose their lowest bits.
 //!
@@ -19,16 +19,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod adpcm;
 mod au;
+mod channels;
 mod decode;
 mod encode;
 mod error;
 mod format;
 mod g711;
 mod g722;
+mod g726;
 mod gsm;
 mod mpeg;
 mod ogg_head;
+mod pcap;
 mod peaks;
 mod probe;
 mod quality;
@@ -40,6 +44,7 @@ mod transcode;
 #[cfg(test)]
 mod tests;
 
+pub use channels::{join_legs, mix_down, split_legs};
 pub use error::Error;
 pub use format::{Codec, Container, EncodeSettings, Format};
 pub use peaks::BUCKETS as PEAK_BUCKETS;

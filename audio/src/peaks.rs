@@ -20,17 +20,21 @@ impl Peaks {
         Self { bins: Vec::with_capacity(BINS), frames_per_bin: 1, current: 0, frames_in_current: 0 }
     }
 
-    /// Adds one frame, that is one sample of each channel.
-    pub(crate) fn frame(&mut self, frame: &[i16]) {
-        let loudest = frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
-        self.current = self.current.max(loudest);
-        self.frames_in_current += 1;
-        if self.frames_in_current == self.frames_per_bin {
-            self.bins.push(self.current);
-            self.current = 0;
-            self.frames_in_current = 0;
-            if self.bins.len() == BINS {
-                self.fold();
+    /// Adds whole frames, interleaved.
+    pub(crate) fn block(&mut self, mut block: &[i16], channels: usize) {
+        while !block.is_empty() {
+            let wanted = (self.frames_per_bin - self.frames_in_current) as usize * channels;
+            let (now, later) = block.split_at(wanted.min(block.len()));
+            block = later;
+            self.current = self.current.max(loudest(now));
+            self.frames_in_current += (now.len() / channels) as u64;
+            if self.frames_in_current == self.frames_per_bin {
+                self.bins.push(self.current);
+                self.current = 0;
+                self.frames_in_current = 0;
+                if self.bins.len() == BINS {
+                    self.fold();
+                }
             }
         }
     }
@@ -63,13 +67,18 @@ impl Peaks {
     }
 }
 
+/// The largest distance from zero.
+pub(crate) fn loudest(samples: &[i16]) -> u16 {
+    samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn peaks_of(samples: impl Iterator<Item = i16>) -> Vec<u8> {
         let mut peaks = Peaks::new();
-        samples.for_each(|sample| peaks.frame(&[sample]));
+        samples.for_each(|sample| peaks.block(&[sample], 1));
         peaks.finish()
     }
 
@@ -78,6 +87,18 @@ mod tests {
         for length in [0, 1, 255, 256, 257, 2_047, 2_048, 2_049, 100_000] {
             assert_eq!(peaks_of((0..length).map(|_| 1_000)).len(), BUCKETS, "{length}");
         }
+    }
+
+    #[test]
+    fn it_does_not_matter_how_the_blocks_are_cut() {
+        let signal: Vec<i16> =
+            (0..90_000).map(|i| (i * 7_919 % 65_536 - 32_768) as i16 / (1 + (i / 9_000) as i16)).collect();
+        let peaks_by = |size: usize| {
+            let mut peaks = Peaks::new();
+            signal.chunks(size * 2).for_each(|block| peaks.block(block, 2));
+            peaks.finish()
+        };
+        assert!(peaks_by(1) == peaks_by(1_000) && peaks_by(1) == peaks_by(45_000));
     }
 
     #[test]

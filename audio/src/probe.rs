@@ -2,9 +2,10 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
+use crate::decode::inspect;
 use crate::error::Error;
 use crate::format::{Codec, Container};
-use crate::{au, mpeg, ogg_head, raw, riff};
+use crate::{au, mpeg, ogg_head, pcap, raw, riff};
 
 /// What a file is, found without decoding it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,16 @@ pub(crate) struct Located {
     pub(crate) probe: Probe,
     pub(crate) start: u64,
     pub(crate) len: u64,
+    /// Bytes of one block of the codecs that have blocks.
+    pub(crate) block_align: u16,
+    /// Samples per channel, where the container counts what a last block is filled up with apart.
+    pub(crate) frames: Option<u64>,
+}
+
+impl Located {
+    fn new(probe: Probe, start: u64, len: u64) -> Self {
+        Self { probe, start, len, block_align: 0, frames: None }
+    }
 }
 
 /// Finds out what `reader` holds; `name` is a file name or path, of which the extension counts, and may carry the
@@ -44,11 +55,11 @@ pub(crate) struct Located {
 /// # Errors
 /// [`Error::Empty`], [`Error::NotAudio`], [`Error::Unsupported`], [`Error::Damaged`] (the header contradicts itself)
 /// or [`Error::Io`].
-pub fn probe<R: Read + Seek>(reader: &mut R, name: &str) -> Result<Probe, Error> {
+pub fn probe<R: Read + Seek + Send + Sync>(reader: &mut R, name: &str) -> Result<Probe, Error> {
     locate(reader, name).map(|located| located.probe)
 }
 
-pub(crate) fn locate<R: Read + Seek>(reader: &mut R, name: &str) -> Result<Located, Error> {
+pub(crate) fn locate<R: Read + Seek + Send + Sync>(reader: &mut R, name: &str) -> Result<Located, Error> {
     let file_len = reader.seek(SeekFrom::End(0))?;
     if file_len == 0 {
         return Err(Error::Empty);
@@ -59,11 +70,13 @@ pub(crate) fn locate<R: Read + Seek>(reader: &mut R, name: &str) -> Result<Locat
         return Ok(located);
     }
     if let Some(layout) = raw::layout(name) {
-        return Ok(Located {
-            probe: plain(Container::Raw, layout.codec, layout.sample_rate, layout.channels),
-            start: 0,
-            len: file_len,
-        });
+        let probe = plain(Container::Raw, layout.codec, layout.sample_rate, layout.channels);
+        return Ok(Located::new(probe, 0, file_len));
+    }
+    if raw::extension(name) == "aac" && head[0] == 0xff && head.get(1).is_some_and(|byte| byte & 0xf6 == 0xf0) {
+        let found = inspect(reader, file_len, Container::Adts)?;
+        let probe = plain(Container::Adts, found.codec, found.sample_rate, found.channels);
+        return Ok(Located::new(probe, 0, file_len));
     }
     if let Some(what) = raw::unsupported(name) {
         return Err(Error::unsupported(what));
@@ -76,8 +89,12 @@ fn plain(container: Container, codec: Codec, sample_rate: u32, channels: u16) ->
 }
 
 /// Signatures of four bytes and more: a headerless file does not begin with one by chance.
-fn by_content<R: Read + Seek>(reader: &mut R, head: &[u8], file_len: u64) -> Result<Option<Located>, Error> {
-    let whole = |probe| Some(Located { probe, start: 0, len: file_len });
+fn by_content<R: Read + Seek + Send + Sync>(
+    reader: &mut R,
+    head: &[u8],
+    file_len: u64,
+) -> Result<Option<Located>, Error> {
+    let whole = |probe| Some(Located::new(probe, 0, file_len));
     if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WAVE") {
         let wav = riff::walk(reader, file_len)?;
         let probe = Probe {
@@ -85,7 +102,8 @@ fn by_content<R: Read + Seek>(reader: &mut R, head: &[u8], file_len: u64) -> Res
             truncated: wav.truncated,
             ..plain(Container::Wav, wav.codec, wav.sample_rate, wav.channels)
         };
-        return Ok(Some(Located { probe, start: wav.data_start, len: wav.data_len }));
+        let located = Located::new(probe, wav.data_start, wav.data_len);
+        return Ok(Some(Located { block_align: wav.block_align, frames: wav.frames, ..located }));
     }
     if head.starts_with(b".snd") {
         let au = au::read(reader, file_len)?;
@@ -94,7 +112,17 @@ fn by_content<R: Read + Seek>(reader: &mut R, head: &[u8], file_len: u64) -> Res
             truncated: au.truncated,
             ..plain(Container::Au, au.codec, au.sample_rate, au.channels)
         };
-        return Ok(Some(Located { probe, start: au.data_start, len: au.data_len }));
+        return Ok(Some(Located::new(probe, au.data_start, au.data_len)));
+    }
+    if pcap::is_capture(head) {
+        reader.seek(SeekFrom::Start(0))?;
+        let survey = pcap::survey(std::io::BufReader::with_capacity(64 * 1024, reader))?;
+        let probe = plain(Container::Pcap, survey.codec, survey.sample_rate, 2);
+        return Ok(whole(Probe { truncated: survey.truncated, ..probe }));
+    }
+    if let Some(container) = boxed(head) {
+        let found = inspect(reader, file_len, container)?;
+        return Ok(whole(plain(container, found.codec, found.sample_rate, found.channels)));
     }
     if head.starts_with(b"OggS") {
         let ogg = ogg_head::read(head)?;
@@ -121,14 +149,14 @@ fn after_id3<R: Read + Seek>(reader: &mut R, skip: u64, file_len: u64) -> Result
     if head.starts_with(b"fLaC") {
         let (rate, channels) = ogg_head::flac_stream_info(head.get(8..).unwrap_or_default())?;
         let probe = plain(Container::Flac, Codec::Flac, rate, channels);
-        return Ok(Located { probe, start: skip, len: file_len - skip });
+        return Ok(Located::new(probe, skip, file_len - skip));
     }
     // Some taggers leave zeros between the tag and the first frame.
     let frame = (0..head.len()).find_map(|at| Some((at, mpeg::frame_header(&head[at..])?)));
     let (at, frame) = frame.ok_or_else(|| Error::damaged("no MPEG frame after the ID3 tag"))?;
     let start = skip + at as u64;
     let probe = plain(Container::Mp3, Codec::Mp3, frame.sample_rate, frame.channels);
-    Ok(Located { probe, start, len: file_len - start })
+    Ok(Located::new(probe, start, file_len - start))
 }
 
 /// A bare MPEG frame has a signature of eleven bits, which noise has too: it takes the name, or two frames in a row.
@@ -140,12 +168,21 @@ fn mp3_without_tag<R: Read + Seek>(reader: &mut R, head: &[u8], name: &str, len:
         let alike = |next: &mpeg::FrameHeader| (next.sample_rate, next.channels) == (frame.sample_rate, frame.channels);
         mpeg::frame_header(&next).filter(alike).ok_or(Error::NotAudio)?;
     }
-    Ok(Located { probe: plain(Container::Mp3, Codec::Mp3, frame.sample_rate, frame.channels), start: 0, len })
+    let probe = plain(Container::Mp3, Codec::Mp3, frame.sample_rate, frame.channels);
+    Ok(Located::new(probe, 0, len))
+}
+
+/// Containers that are opened to learn what is in them.
+fn boxed(head: &[u8]) -> Option<Container> {
+    if head.get(4..8) == Some(b"ftyp") {
+        return Some(Container::Mp4);
+    }
+    head.starts_with(b"\x1a\x45\xdf\xa3").then_some(Container::Matroska)
 }
 
 /// Audio that is recognised in order to be kept as it came.
 fn foreign(head: &[u8]) -> Option<&'static str> {
-    const SIGNATURES: [(usize, &[u8], &str); 14] = [
+    const SIGNATURES: [(usize, &[u8], &str); 10] = [
         (0, b"RF64", "RF64"),
         (0, b"BW64", "BW64"),
         (0, b"riff\x2e\x91\xcf\x11", "Sony Wave64"),
@@ -153,12 +190,8 @@ fn foreign(head: &[u8]) -> Option<&'static str> {
         (0, b"caff", "Core Audio"),
         (0, b"#!AMR", "AMR"),
         (0, b"#!iLBC", "iLBC"),
-        (0, b"\x1a\x45\xdf\xa3", "Matroska"),
         (0, b"\x30\x26\xb2\x75", "Windows Media Audio"),
-        (0, b"\xd4\xc3\xb2\xa1", "a packet capture"),
-        (0, b"\xa1\xb2\xc3\xd4", "a packet capture"),
-        (0, b"\x0a\x0d\x0d\x0a", "a packet capture"),
-        (4, b"ftyp", "MPEG-4"),
+        (0, b"\x0a\x0d\x0d\x0a", "a packet capture of the next generation"),
         (0, b"ADIF", "AAC"),
     ];
     SIGNATURES.iter().find(|(at, magic, _)| head.get(*at..at + magic.len()) == Some(*magic)).map(|(_, _, what)| *what)

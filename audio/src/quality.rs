@@ -41,9 +41,26 @@ pub struct ChannelQuality {
 #[derive(Default, Clone)]
 struct ChannelMeter {
     square_sum: f64,
-    window_square_sum: f64,
+    /// Exact, so that it does not matter how the blocks are cut.
+    window_square_sum: u64,
     peak: u16,
     clipped: u64,
+}
+
+impl ChannelMeter {
+    fn add(&mut self, samples: impl Iterator<Item = i16> + Clone) {
+        self.window_square_sum += samples
+            .clone()
+            .map(|sample| u64::from((i32::from(sample) * i32::from(sample)).unsigned_abs()))
+            .sum::<u64>();
+        let (least, most) =
+            samples.clone().fold((0, 0), |(least, most): (i16, i16), sample| (least.min(sample), most.max(sample)));
+        self.peak = self.peak.max(least.unsigned_abs()).max(most.unsigned_abs());
+        // Rare enough to look twice.
+        if most == i16::MAX || least == i16::MIN {
+            self.clipped += samples.filter(|&sample| sample == i16::MAX || sample == i16::MIN).count() as u64;
+        }
+    }
 }
 
 /// Measures while a recording passes by.
@@ -70,27 +87,41 @@ impl Meter {
         }
     }
 
-    /// Adds one frame, that is one sample of each channel.
-    pub(crate) fn frame(&mut self, frame: &[i16]) {
-        for (meter, &sample) in self.channels.iter_mut().zip(frame) {
-            let square = f64::from(sample) * f64::from(sample);
-            meter.window_square_sum += square;
-            meter.peak = meter.peak.max(sample.unsigned_abs());
-            meter.clipped += u64::from(sample == i16::MAX || sample == i16::MIN);
-        }
-        self.frames += 1;
-        self.in_window += 1;
-        if self.in_window == self.window_frames {
-            self.end_window();
+    /// Adds whole frames, interleaved.
+    pub(crate) fn block(&mut self, mut block: &[i16]) {
+        let count = self.channels.len();
+        while !block.is_empty() {
+            let wanted = (self.window_frames - self.in_window) as usize * count;
+            let (now, later) = block.split_at(wanted.min(block.len()));
+            block = later;
+            match &mut self.channels[..] {
+                [only] => only.add(now.iter().copied()),
+                [left, right] => {
+                    let (pairs, _) = now.as_chunks::<2>();
+                    left.add(pairs.iter().map(|pair| pair[0]));
+                    right.add(pairs.iter().map(|pair| pair[1]));
+                }
+                channels => {
+                    for (channel, meter) in channels.iter_mut().enumerate() {
+                        meter.add(now.iter().skip(channel).step_by(count).copied());
+                    }
+                }
+            }
+            let frames = (now.len() / count) as u64;
+            self.frames += frames;
+            self.in_window += frames;
+            if self.in_window == self.window_frames {
+                self.end_window();
+            }
         }
     }
 
     fn end_window(&mut self) {
         // Full scale squared, times the level's ratio.
         let threshold = 32_768f64.powi(2) * 10f64.powf(SILENT_WINDOW_DBFS / 10.0) * self.in_window as f64;
-        let silent = self.channels.iter().all(|meter| meter.window_square_sum < threshold);
+        let silent = self.channels.iter().all(|meter| (meter.window_square_sum as f64) < threshold);
         for meter in &mut self.channels {
-            meter.square_sum += std::mem::take(&mut meter.window_square_sum);
+            meter.square_sum += std::mem::take(&mut meter.window_square_sum) as f64;
         }
         self.silence = if silent { self.silence + self.in_window } else { 0 };
         self.longest_silence = self.longest_silence.max(self.silence);
@@ -147,7 +178,7 @@ mod tests {
     fn one_speaker_on_two_channels_is_one_way() {
         let mut meter = Meter::new(8_000, 2);
         for i in 0..8_000 {
-            meter.frame(&[if i % 2 == 0 { 8_000 } else { -8_000 }, 3]);
+            meter.block(&[if i % 2 == 0 { 8_000 } else { -8_000 }, 3]);
         }
         let quality = meter.finish(false, false);
         assert!(quality.one_way);
@@ -161,7 +192,7 @@ mod tests {
         let mut meter = Meter::new(8_000, 1);
         for second in 0..10 {
             let value = if (3..7).contains(&second) { 0 } else { i16::MAX };
-            (0..8_000).for_each(|_| meter.frame(&[value]));
+            meter.block(&[value; 8_000]);
         }
         let quality = meter.finish(true, false);
         assert_eq!(quality.longest_silence_ms, 4_000);

@@ -58,19 +58,31 @@ pub(crate) fn layout(hint: &str) -> Option<RawLayout> {
         "sln48" => (Codec::PcmS16Le, 48_000),
         "sln96" => (Codec::PcmS16Le, 96_000),
         "sln192" => (Codec::PcmS16Le, 192_000),
-        "gsm" => return Some(RawLayout { codec: Codec::Gsm, sample_rate: 8_000, channels: 1 }),
-        "g722" => return Some(RawLayout { codec: Codec::G722, sample_rate: 16_000, channels: 1 }),
+        "gsm" => return mono(Codec::Gsm, 8_000),
+        "g722" => return mono(Codec::G722, 16_000),
+        "g726-16" => return mono(Codec::G726Le { bits: 2 }, 8_000),
+        "g726-24" => return mono(Codec::G726Le { bits: 3 }, 8_000),
+        "g726-32" | "g726" => return mono(Codec::G726Le { bits: 4 }, 8_000),
+        "g726-40" => return mono(Codec::G726Le { bits: 5 }, 8_000),
+        "g726aal2" | "g726aal2-32" => return mono(Codec::G726 { bits: 4 }, 8_000),
+        "g726aal2-16" => return mono(Codec::G726 { bits: 2 }, 8_000),
+        "g726aal2-24" => return mono(Codec::G726 { bits: 3 }, 8_000),
+        "g726aal2-40" => return mono(Codec::G726 { bits: 5 }, 8_000),
+        // Voice boards also sample at 6 kHz, and nothing in the file says so.
+        "vox" => return mono(Codec::AdpcmOki, parse_hint(hint).rate.unwrap_or(8_000)),
         _ => return None,
     };
     let hint = parse_hint(hint);
     Some(RawLayout { codec, sample_rate: hint.rate.unwrap_or(rate), channels: hint.channels.unwrap_or(1) })
 }
 
+fn mono(codec: Codec, sample_rate: u32) -> Option<RawLayout> {
+    Some(RawLayout { codec, sample_rate, channels: 1 })
+}
+
 /// What a headerless file that is audio, but is not decoded here, is called.
 pub(crate) fn unsupported(hint: &str) -> Option<&'static str> {
     Some(match extension(hint).as_str() {
-        "g726" | "g726-16" | "g726-24" | "g726-32" | "g726-40" | "g726aal2" => "G.726",
-        "vox" => "Dialogic ADPCM",
         "g729" | "g729a" => "G.729",
         "g723" | "g723sf" | "g723.1" => "G.723.1",
         "ilbc" | "ilbc20" => "iLBC",

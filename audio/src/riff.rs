@@ -5,6 +5,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
+use crate::adpcm;
 use crate::error::Error;
 use crate::format::Codec;
 
@@ -16,6 +17,10 @@ pub(crate) struct Wav {
     pub(crate) channels: u16,
     pub(crate) data_start: u64,
     pub(crate) data_len: u64,
+    /// Bytes of one block of the codecs that have blocks.
+    pub(crate) block_align: u16,
+    /// Samples per channel, where a `fact` chunk tells them: a last block may be filled up.
+    pub(crate) frames: Option<u64>,
     /// The sizes in the header are not those of the file.
     pub(crate) stale_header: bool,
     /// The header promises more than the file has.
@@ -39,7 +44,7 @@ pub(crate) fn walk<R: Read + Seek>(reader: &mut R, file_len: u64) -> Result<Wav,
     let riff: [u8; 12] = read_array(reader)?.ok_or(Error::NotAudio)?;
     let riff_size = u32::from_le_bytes([riff[4], riff[5], riff[6], riff[7]]);
     let mut position = 12u64;
-    let mut fmt = None;
+    let (mut fmt, mut frames) = (None, None);
     for _ in 0..MAX_CHUNKS {
         reader.seek(SeekFrom::Start(position))?;
         let Some(head) = read_array::<8, _>(reader)? else { break };
@@ -47,9 +52,10 @@ pub(crate) fn walk<R: Read + Seek>(reader: &mut R, file_len: u64) -> Result<Wav,
         let body = position + 8;
         match &head[..4] {
             b"fmt " => fmt = Some(read_fmt(reader, size)?),
+            b"fact" if size >= 4 => frames = read_array::<4, _>(reader)?.map(|bytes| u32::from_le_bytes(bytes).into()),
             b"data" => {
                 let fmt = fmt.ok_or_else(|| Error::damaged("no fmt chunk before the audio"))?;
-                return locate(&fmt, riff_size, size, body, file_len);
+                return Ok(Wav { frames, ..locate(&fmt, riff_size, size, body, file_len)? });
             }
             _ => {}
         }
@@ -82,6 +88,11 @@ fn read_fmt<R: Read>(reader: &mut R, size: u32) -> Result<Fmt, Error> {
         block_align: u16::from_le_bytes([body[12], body[13]]),
         bits: u16::from_le_bytes([body[14], body[15]]),
     };
+    if fmt.tag == 0x45 && !(2..=5).contains(&fmt.bits) && fmt.sample_rate > 0 {
+        // Some writers put the bits of the decoded samples there: the byte rate tells.
+        let bytes_per_second = u32::from_le_bytes([body[8], body[9], body[10], body[11]]);
+        fmt.bits = u16::try_from(u64::from(bytes_per_second) * 8 / u64::from(fmt.sample_rate)).unwrap_or(0);
+    }
     // WAVE_FORMAT_EXTENSIBLE: the first two bytes of the sub-format's GUID are the tag.
     if fmt.tag == 0xfffe && size >= 26 {
         let extension: [u8; 10] = read_array(reader)?.ok_or(Error::Empty)?;
@@ -95,6 +106,7 @@ fn codec(fmt: &Fmt) -> Result<Codec, Error> {
         0 => 0,
         channels => u32::from(fmt.block_align) * 8 / u32::from(channels),
     };
+    let (block, channels) = (usize::from(fmt.block_align), usize::from(fmt.channels));
     Ok(match (fmt.tag, fmt.bits, container_bits) {
         (1, 1..=8, _) => Codec::PcmU8,
         (1, 9..=16, _) => Codec::PcmS16Le,
@@ -107,13 +119,19 @@ fn codec(fmt: &Fmt) -> Result<Codec, Error> {
         (6, ..) => Codec::PcmALaw,
         (7, ..) => Codec::PcmMuLaw,
         (0x31, ..) if fmt.channels == 1 => Codec::GsmMs,
+        (0x02, 4, _) if adpcm::ms_frames(block, channels) > 0 => Codec::AdpcmMs,
+        (0x11, 4, _) if adpcm::ima_frames(block, channels) > 0 => Codec::AdpcmIma,
+        // Antex, Archtel and APICOM had tags of their own before there was a common one.
+        (0x14 | 0x40 | 0x45 | 0x64, bits @ 2..=5, _) if fmt.channels == 1 => Codec::G726 { bits: bits as u8 },
+        (0x65 | 0x028f, ..) if fmt.channels == 1 => Codec::G722,
+        (0x55, ..) => Codec::Mp3,
         (tag, bits, _) => {
             let name = match tag {
                 0x02 => "Microsoft ADPCM",
                 0x11 => "IMA ADPCM",
                 0x14 | 0x40 | 0x45 | 0x64 => "G.726",
                 0x65 | 0x028f => "G.722",
-                0x50 | 0x55 => "MPEG audio",
+                0x50 => "MPEG audio",
                 0x83 => "G.729",
                 _ => "codec",
             };
@@ -144,6 +162,8 @@ fn locate(fmt: &Fmt, riff: u32, data: u32, start: u64, file_len: u64) -> Result<
         channels: fmt.channels,
         data_start: start,
         data_len,
+        block_align: fmt.block_align,
+        frames: None,
         stale_header,
         truncated,
     })

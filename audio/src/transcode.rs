@@ -69,31 +69,80 @@ pub fn transcode(
     settings: &EncodeSettings,
     tags: &Tags,
 ) -> Result<Transcoded, Error> {
-    let opened = decode::open(source, name_hint)?;
-    let Probe { sample_rate, channels, .. } = opened.probe;
-    encode::check(settings.format, sample_rate, channels)?;
-    let mut sink: Option<&mut dyn Sink> = Some(sink);
-    let mut encoder: Option<Box<dyn Encoder + '_>> = None;
-    let measured = run(opened, |block| {
-        // Not before there is audio: an empty source leaves the sink untouched.
-        if let Some(sink) = sink.take() {
-            encoder = Some(encode::open(sink, settings, tags, sample_rate, channels)?);
+    encode_opened(decode::open(source, name_hint)?, sink, settings, tags)
+}
+
+/// [`transcode`] of what is already open.
+pub(crate) fn encode_opened(
+    opened: Opened,
+    sink: &mut dyn Sink,
+    settings: &EncodeSettings,
+    tags: &Tags,
+) -> Result<Transcoded, Error> {
+    let Opened { probe, mut source } = opened;
+    encode::check(settings.format, probe.sample_rate, probe.channels)?;
+    let mut track = Track::new(sink, settings, tags, probe.sample_rate, probe.channels);
+    let mut block = Vec::new();
+    loop {
+        source.next_block(&mut block)?;
+        if block.is_empty() {
+            break;
         }
-        encoder.as_mut().map_or(Ok(()), |encoder| encoder.write(block))
-    })?;
-    let encoder = encoder.ok_or(Error::Empty)?;
-    let bitrate_bps = encoder.bitrate_bps();
-    encoder.finish()?;
-    Ok(Transcoded {
-        duration_ms: measured.duration_ms,
-        samples_per_channel: measured.samples_per_channel,
-        sample_rate,
-        channels,
-        bitrate_bps,
-        peaks: measured.peaks,
-        quality: measured.quality,
-        source_format: measured.source_format,
-    })
+        track.write(&block)?;
+    }
+    track.finish(&probe, source.truncated())
+}
+
+/// What is written into one file: encoded, and measured on the way.
+pub(crate) struct Track<'a> {
+    /// Until there is audio: an empty source leaves the sink untouched.
+    sink: Option<&'a mut dyn Sink>,
+    encoder: Option<Box<dyn Encoder + 'a>>,
+    measuring: Measuring,
+    settings: &'a EncodeSettings,
+    tags: &'a Tags,
+    sample_rate: u32,
+    channels: u16,
+}
+
+impl<'a> Track<'a> {
+    /// [`encode::check`] has agreed.
+    pub(crate) fn new(
+        sink: &'a mut dyn Sink,
+        settings: &'a EncodeSettings,
+        tags: &'a Tags,
+        sample_rate: u32,
+        channels: u16,
+    ) -> Self {
+        let measuring = Measuring::new(sample_rate, channels);
+        Self { sink: Some(sink), encoder: None, measuring, settings, tags, sample_rate, channels }
+    }
+
+    pub(crate) fn write(&mut self, block: &[i16]) -> Result<(), Error> {
+        self.measuring.block(block);
+        if let Some(sink) = self.sink.take() {
+            self.encoder = Some(encode::open(sink, self.settings, self.tags, self.sample_rate, self.channels)?);
+        }
+        self.encoder.as_mut().map_or(Ok(()), |encoder| encoder.write(block))
+    }
+
+    /// Completes the file. `probe` is the source's.
+    pub(crate) fn finish(self, probe: &Probe, truncated: bool) -> Result<Transcoded, Error> {
+        let encoder = self.encoder.ok_or(Error::Empty)?;
+        let bitrate_bps = encoder.bitrate_bps();
+        encoder.finish()?;
+        let measured = self.measuring.finish(&Probe { channels: self.channels, ..*probe }, truncated)?;
+        Ok(Transcoded {
+            duration_ms: measured.duration_ms,
+            samples_per_channel: measured.samples_per_channel,
+            sample_rate: measured.sample_rate,
+            channels: measured.channels,
+            bitrate_bps,
+            peaks: measured.peaks,
+            quality: measured.quality,
+            source_format: measured.source_format,
+        })
+    }
 }
 
 /// Decodes `path` to its end and keeps nothing but the numbers; proves, for example, that what is kept lasts as long as
@@ -103,38 +152,50 @@ pub fn transcode(
 /// [`Error::Empty`], [`Error::NotAudio`], [`Error::Unsupported`], [`Error::Damaged`] if not one sample can be decoded, or
 /// [`Error::Io`].
 pub fn measure(path: &Path, name_hint: &str) -> Result<Measured, Error> {
-    run(decode::open(path, name_hint)?, |_| Ok(()))
-}
-
-fn run(opened: Opened, mut each: impl FnMut(&[i16]) -> Result<(), Error>) -> Result<Measured, Error> {
-    let Opened { probe, mut source } = opened;
-    let mut meter = Meter::new(probe.sample_rate, probe.channels);
-    let mut peaks = Peaks::new();
+    let Opened { probe, mut source } = decode::open(path, name_hint)?;
+    let mut measuring = Measuring::new(probe.sample_rate, probe.channels);
     let mut block = Vec::new();
     loop {
         source.next_block(&mut block)?;
         if block.is_empty() {
-            break;
+            return measuring.finish(&probe, source.truncated());
         }
-        for frame in block.chunks_exact(usize::from(probe.channels)) {
-            meter.frame(frame);
-            peaks.frame(frame);
+        measuring.block(&block);
+    }
+}
+
+/// The numbers that are collected while samples pass by.
+struct Measuring {
+    meter: Meter,
+    peaks: Peaks,
+    channels: usize,
+}
+
+impl Measuring {
+    fn new(sample_rate: u32, channels: u16) -> Self {
+        Self { meter: Meter::new(sample_rate, channels), peaks: Peaks::new(), channels: usize::from(channels) }
+    }
+
+    fn block(&mut self, block: &[i16]) {
+        self.meter.block(block);
+        self.peaks.block(block, self.channels);
+    }
+
+    fn finish(self, probe: &Probe, truncated: bool) -> Result<Measured, Error> {
+        let frames = self.meter.frames();
+        if frames == 0 {
+            return Err(Error::Empty);
         }
-        each(&block)?;
+        let truncated = probe.truncated || truncated;
+        Ok(Measured {
+            duration_ms: millis(frames, probe.sample_rate),
+            samples_per_channel: frames,
+            sample_rate: probe.sample_rate,
+            channels: probe.channels,
+            truncated,
+            peaks: self.peaks.finish(),
+            quality: self.meter.finish(truncated, probe.stale_header),
+            source_format: probe.source_format(),
+        })
     }
-    let frames = meter.frames();
-    if frames == 0 {
-        return Err(Error::Empty);
-    }
-    let truncated = probe.truncated || source.truncated();
-    Ok(Measured {
-        duration_ms: millis(frames, probe.sample_rate),
-        samples_per_channel: frames,
-        sample_rate: probe.sample_rate,
-        channels: probe.channels,
-        truncated,
-        peaks: peaks.finish(),
-        quality: meter.finish(truncated, probe.stale_header),
-        source_format: probe.source_format(),
-    })
 }

@@ -1,4 +1,4 @@
-//! Vorbis, MP3 and FLAC: demuxed and decoded by Symphonia.
+//! Vorbis, MP3, FLAC and AAC: demuxed and decoded by Symphonia.
 //!
 //! The demuxer is chosen by us and never probed for: Symphonia's probe takes headerless audio for MPEG.
 
@@ -8,13 +8,13 @@ use std::io::{Read, Seek, SeekFrom};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as PacketError;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::MediaSourceStream;
-use symphonia::default::formats::{FlacReader, MpaReader, OggReader};
+use symphonia::core::io::{MediaSource, MediaSourceStream};
+use symphonia::default::formats::{AdtsReader, FlacReader, IsoMp4Reader, MkvReader, MpaReader, OggReader};
 
 use super::BlockSource;
 use super::window::Window;
 use crate::error::Error;
-use crate::format::Container;
+use crate::format::{Codec, Container};
 
 /// Decodes packet by packet.
 pub(crate) struct PacketSource {
@@ -33,20 +33,14 @@ pub(crate) struct PacketSource {
 }
 
 impl PacketSource {
-    pub(crate) fn open(mut window: Window, container: Container) -> Result<Self, Error> {
+    pub(crate) fn open(mut window: Window, container: Container, codec: Codec) -> Result<Self, Error> {
         let truncated = container == Container::Ogg && !ogg_stream_ends(&mut window)?;
-        contain(move || Self::open_unguarded(window, container, truncated))
+        contain(move || Self::open_unguarded(window, container, codec, truncated))
             .unwrap_or_else(|| Err(Error::damaged("the headers cannot be read")))
     }
 
-    fn open_unguarded(window: Window, container: Container, truncated: bool) -> Result<Self, Error> {
-        let stream = MediaSourceStream::new(Box::new(window), Default::default());
-        let options = FormatOptions::default();
-        let reader: Box<dyn FormatReader> = match container {
-            Container::Mp3 => Box::new(MpaReader::try_new(stream, options).map_err(header_error)?),
-            Container::Flac => Box::new(FlacReader::try_new(stream, options).map_err(header_error)?),
-            _ => Box::new(OggReader::try_new(stream, options).map_err(header_error)?),
-        };
+    fn open_unguarded(window: Window, container: Container, codec: Codec, truncated: bool) -> Result<Self, Error> {
+        let reader = demuxer(Box::new(window), container, codec)?;
         let track = reader.default_track(TrackType::Audio).ok_or_else(|| Error::damaged("no audio track"))?;
         let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio());
         let parameters = parameters.ok_or_else(|| Error::damaged("no audio track"))?;
@@ -58,8 +52,8 @@ impl PacketSource {
             return Err(Error::damaged(format!("{channels} channels at {sample_rate} Hz")));
         }
         // Only an MP3 with a LAME tag knows its exact end; the length of any other is a guess from its bit rate.
-        let guessed = container == Container::Mp3 && track.delay.is_none();
-        let stale_header = container == Container::Mp3 && track.num_frames == Some(0);
+        let guessed = codec == Codec::Mp3 && track.delay.is_none();
+        let stale_header = codec == Codec::Mp3 && track.num_frames == Some(0);
         let options = AudioDecoderOptions::default().gapless(!guessed && !stale_header);
         let decoder =
             symphonia::default::get_codecs().make_audio_decoder(parameters, &options).map_err(header_error)?;
@@ -67,8 +61,10 @@ impl PacketSource {
             track: track.id,
             sample_rate,
             channels,
-            // Ogg promises nothing but its last page; FLAC writes 0 for "unknown".
-            promised: track.num_frames.filter(|&frames| frames > 0 && !guessed && container != Container::Ogg),
+            // Only MP3 and FLAC promise samples; FLAC writes 0 for "unknown".
+            promised: track.num_frames.filter(|&frames| {
+                frames > 0 && !guessed && matches!(container, Container::Mp3 | Container::Flac | Container::Wav)
+            }),
             reader,
             decoder,
             decoded: 0,
@@ -154,17 +150,35 @@ impl BlockSource for PacketSource {
     }
 }
 
+/// The demuxer of a container, which only for bare frames depends on the codec.
+pub(super) fn demuxer<'s>(
+    source: Box<dyn MediaSource + 's>,
+    container: Container,
+    codec: Codec,
+) -> Result<Box<dyn FormatReader + 's>, Error> {
+    let stream = MediaSourceStream::new(source, Default::default());
+    let options = FormatOptions::default();
+    Ok(match (container, codec) {
+        (Container::Ogg, _) => Box::new(OggReader::try_new(stream, options).map_err(header_error)?),
+        (Container::Mp4, _) => Box::new(IsoMp4Reader::try_new(stream, options).map_err(header_error)?),
+        (Container::Matroska, _) => Box::new(MkvReader::try_new(stream, options).map_err(header_error)?),
+        (Container::Adts, _) => Box::new(AdtsReader::try_new(stream, options).map_err(header_error)?),
+        (_, Codec::Flac) => Box::new(FlacReader::try_new(stream, options).map_err(header_error)?),
+        _ => Box::new(MpaReader::try_new(stream, options).map_err(header_error)?),
+    })
+}
+
 /// Runs third-party decoding of untrusted bytes: a panic in there is damage to one file, not to the process.
-fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
-fn is_disk_error(error: &std::io::Error) -> bool {
+pub(super) fn is_disk_error(error: &std::io::Error) -> bool {
     // Symphonia reports ends and nonsense as I/O errors of these kinds; the operating system's have a code.
     error.raw_os_error().is_some()
 }
 
-fn header_error(error: PacketError) -> Error {
+pub(super) fn header_error(error: PacketError) -> Error {
     match error {
         PacketError::IoError(error) if is_disk_error(&error) => error.into(),
         PacketError::Unsupported(what) => Error::unsupported(what),

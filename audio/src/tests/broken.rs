@@ -98,9 +98,17 @@ fn every_width_of_pcm_is_read() {
 
 #[test]
 fn codecs_in_wav_that_are_not_decoded_are_named() {
-    for (tag, name) in [(0x11, "IMA ADPCM"), (0x45, "G.726"), (0x55, "MPEG audio"), (0x28f, "G.722"), (0x777, "codec")]
-    {
-        let (_folder, path) = file_of("a.wav", &wav_of(tag, 4, 1, 8_000, 1, &[0; 100]));
+    for (tag, channels, name) in [
+        // A block of one byte holds no sample.
+        (0x11, 1, "IMA ADPCM"),
+        (0x02, 1, "Microsoft ADPCM"),
+        (0x45, 2, "G.726"),
+        (0x28f, 2, "G.722"),
+        (0x50, 1, "MPEG audio"),
+        (0x83, 1, "G.729"),
+        (0x777, 1, "codec"),
+    ] {
+        let (_folder, path) = file_of("a.wav", &wav_of(tag, 4, channels, 8_000, 1, &[0; 100]));
         let error = measure(&path, "a.wav").unwrap_err();
         assert!(matches!(&error, Error::Unsupported { what } if what.starts_with(name)), "{error}");
     }
@@ -140,6 +148,12 @@ fn no_mutation_of_a_recording_is_more_than_an_error() {
         .filter(|fixture| fixture.is_decodable() && fixture.duration_s < 16.0)
         .map(|fixture| (fixture.hint(), std::fs::read(fixture.path()).unwrap()))
         .collect();
+    let capture = fixture(".pcap");
+    sources.push((capture.hint(), std::fs::read(capture.path()).unwrap()));
+    for entry in std::fs::read_dir(fixtures_dir().join("codecs")).unwrap() {
+        let path = entry.unwrap().path();
+        sources.push((path.to_string_lossy().into_owned(), std::fs::read(&path).unwrap()));
+    }
     let fixture = fixture("073942-1795246782.0.wav");
     for format in Format::ALL {
         let mut sink = std::io::Cursor::new(Vec::new());
@@ -171,12 +185,24 @@ fn no_mutation_of_a_recording_is_more_than_an_error() {
 #[test]
 fn noise_under_any_name_is_never_more_than_an_error() {
     let mut dice = Dice(42);
-    for extension in ["wav", "mp3", "ogg", "opus", "flac", "au", "gsm", "g722", "ulaw", "sln16", "raw", "bin", ""] {
+    for extension in [
+        "wav", "mp3", "ogg", "opus", "flac", "au", "gsm", "g722", "ulaw", "sln16", "raw", "vox", "g726-24", "g726-40",
+        "aac", "m4a", "webm", "pcap", "bin", "",
+    ] {
         for length in [1, 3, 12, 44, 700, 20_000] {
             let mut noise: Vec<u8> = (0..length).map(|_| dice.roll(256) as u8).collect();
             let name = format!("noise.{extension}");
-            for signature in [&b""[..], b"RIFF\0\0\0\0WAVE", b"OggS\0\x02", b"fLaC", b"ID3\x04\0\0\0\0\0\x01", b".snd"]
-            {
+            for signature in [
+                &b""[..],
+                b"RIFF\0\0\0\0WAVE",
+                b"OggS\0\x02",
+                b"fLaC",
+                b"ID3\x04\0\0\0\0\0\x01",
+                b".snd",
+                b"\xd4\xc3\xb2\xa1",
+                b"\0\0\0\x18ftypM4A ",
+                b"\x1a\x45\xdf\xa3",
+            ] {
                 noise.splice(..signature.len().min(noise.len()), signature.iter().copied());
                 let (_folder, path) = file_of("noise", &noise);
                 assert!(!matches!(measure(&path, &name), Err(Error::Io(_))), "{name} {length}");
@@ -223,4 +249,20 @@ fn an_opus_stream_that_begins_late_lasts_as_long() {
     let late = measure(&path, "late.opus").unwrap();
     assert_eq!(late.samples_per_channel, whole.samples_per_channel);
     assert!(!late.truncated);
+}
+
+/// The sizes of these containers are at their start: what is missing is missed.
+#[test]
+fn a_cut_matroska_or_aac_is_decoded_as_far_as_it_goes() {
+    for (name, seconds) in [("ffmpeg-opus.webm", 2.0), ("ffmpeg.aac", 2.1)] {
+        let bytes = std::fs::read(fixtures_dir().join("codecs").join(name)).unwrap();
+        let (_folder, path) = file_of(name, &bytes[..bytes.len() / 2]);
+        let measured = measure(&path, name).unwrap();
+        let part = measured.duration_ms as f64 / 1_000.0 / seconds;
+        assert!((0.3..0.7).contains(&part) && measured.truncated, "{name}: {part} {}", measured.truncated);
+    }
+    // Without its table of contents, which stands at its end, nothing of this one is found.
+    let bytes = std::fs::read(fixtures_dir().join("codecs/ffmpeg.m4a")).unwrap();
+    let (_folder, path) = file_of("a.m4a", &bytes[..bytes.len() / 2]);
+    assert!(matches!(measure(&path, "a.m4a"), Err(Error::Damaged { .. })));
 }

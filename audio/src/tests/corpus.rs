@@ -3,6 +3,10 @@
 use super::*;
 use crate::{Codec, Container, measure, probe};
 
+fn first_word(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
+}
+
 #[test]
 fn every_recording_of_the_corpus_lasts_as_long_as_the_manifest_says() {
     let mut failures = Vec::new();
@@ -13,7 +17,8 @@ fn every_recording_of_the_corpus_lasts_as_long_as_the_manifest_says() {
                 let seconds = measured.samples_per_channel as f64 / f64::from(measured.sample_rate);
                 let right = (seconds - fixture.duration_s).abs() <= tolerance
                     && (measured.sample_rate, measured.channels) == (fixture.sample_rate, fixture.channels)
-                    && measured.source_format == format!("{}/{}", fixture.container, fixture.codec);
+                    // What is in brackets explains the name.
+                    && measured.source_format == format!("{}/{}", fixture.container, first_word(&fixture.codec));
                 if !right {
                     failures.push(format!("{}: {seconds} s, {}", fixture.file, measured.source_format));
                 }
@@ -36,9 +41,6 @@ fn every_finished_recording_is_whole_and_every_copy_in_progress_is_flagged() {
 #[test]
 fn what_is_not_decoded_is_told_apart_from_what_is_not_audio() {
     for (end, expected) in [
-        (".g726-32", "cannot decode G.726"),
-        (".vox", "cannot decode Dialogic ADPCM"),
-        (".pcap", "cannot decode a packet capture"),
         (".spx", "there is no audio in the file"),
         ("1795246881.48.gsm", "there is no audio in the file"),
         ("1795246804.34.wav", "there is no audio in the file"),
@@ -96,7 +98,7 @@ fn every_decoded_recording_sounds_like_speech() {
     }
 }
 
-/// The hashes (FNV-1a of the samples, little-endian) are of ffmpeg 5.1's decoders.
+/// The hashes (FNV-1a of the samples, little-endian) are of ffmpeg 5.1's decoders, that of G.726 of SpanDSP's.
 #[test]
 fn the_codecs_of_telephony_decode_as_another_decoder_does_bit_by_bit() {
     for (end, expected) in [
@@ -106,6 +108,7 @@ fn the_codecs_of_telephony_decode_as_another_decoder_does_bit_by_bit() {
         ("1795246787.14.ulaw", 0xe59d_5a5e_b547_3884),
         ("1795246787.16.alaw", 0x2e5f_01ed_b0fc_6f02),
         ("1795246801.26.au", 0xb08d_8b5d_d0a5_6c93),
+        ("1795246800.22.g726-32", 0x875e_4995_8977_06ce),
     ] {
         let fixture = fixture(end);
         let (_, all) = samples(&fixture.path(), &fixture.file).unwrap();

@@ -30,7 +30,7 @@ fn encode(path: &Path, hint: &str, settings: &EncodeSettings) -> (tempfile::Temp
 }
 
 /// The likeness of two signals at the shift at which they are most alike, and that shift.
-fn correlation(a: &[i16], b: &[i16]) -> (f64, i32) {
+pub(super) fn correlation(a: &[i16], b: &[i16]) -> (f64, i32) {
     let product = |shift: i32| -> f64 {
         let (a, b) = if shift < 0 { (&a[(-shift) as usize..], b) } else { (a, &b[shift as usize..]) };
         a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
