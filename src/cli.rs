@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Rotate {
         #[command(flatten)]
         config: ConfigFile,
-        /// One round, then ends
+        /// One run, then ends
         #[arg(long, required_unless_present_any = ["confirm", "accept_clock"])]
         once: bool,
         /// Prints exactly what would go and why, and takes nothing out

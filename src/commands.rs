@@ -1,48 +1,55 @@
 //! The commands: each opens what it needs, asks the crate that decides, and prints the answer.
 
 mod apply;
-mod care;
+mod collect;
 mod hold;
+mod retry;
 mod rotate;
+mod verify;
 
 use std::path::Path;
 
+use archive::Depth;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{AuditCommand, Cli, Command, ConfigFile, Part};
 use crate::config::Config;
-use crate::output::say;
-use crate::service::{self, Service};
-use crate::{Outcome, demo};
+use crate::output::{Form, say};
+use crate::service::Service;
+use crate::{Outcome, demo, instance, logging};
 
 /// Does what the command line says.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Demo { dir, http, ftp } => demo::run(&dir, http, ftp).await,
         Command::Serve { config, only } => serve(&config, &only).await,
-        Command::Apply { config, file, dry_run } => apply::apply(&read(&config)?, &file, dry_run).await,
-        Command::Collect { config, core_server, .. } => care::collect(&read(&config)?, core_server.as_deref()).await,
+        Command::Apply { config, file, dry_run: true } => apply::preview(&read(&config)?, &file).await,
+        Command::Apply { config, file, dry_run: false } => apply::apply(&read(&config)?, &file).await,
+        Command::Collect { config, core_server, .. } => collect::collect(&read(&config)?, core_server.as_deref()).await,
         Command::Rotate { config, dry_run, confirm, accept_clock, json, .. } => {
-            let config = read(&config)?;
+            let (config, form) = (read(&config)?, Form::of_flag(json));
             match confirm {
                 _ if accept_clock => rotate::accept_clock(&config).await,
                 Some(core_server) => rotate::confirm(&config, &core_server).await,
-                None if dry_run => rotate::preview(&config, json).await,
-                None => rotate::rotate(&config, json).await,
+                None if dry_run => rotate::preview(&config, form).await,
+                None => rotate::rotate(&config, form).await,
             }
         }
-        Command::Verify { config, deep, json } => care::verify(&read(&config)?, deep, json).await,
-        Command::Retry { config, source } => care::retry(&read(&config)?, source.as_deref()).await,
+        Command::Verify { config, deep, json } => {
+            let depth = if deep { Depth::Deep } else { Depth::Fast };
+            verify::verify(&read(&config)?, depth, Form::of_flag(json)).await
+        }
+        Command::Retry { config, source } => retry::retry(&read(&config)?, source.as_deref()).await,
         Command::Hold { config, tenant, matter, recording, pbx, number, from, until } => {
             let wanted = hold::Wanted { tenant, matter, recording, pbx, number, from, until };
             hold::hold(&read(&config)?, wanted).await
         }
         Command::Release { config, hold } => hold::release(&read(&config)?, &hold).await,
         Command::Undelete { config, recording } => hold::undelete(&read(&config)?, &recording).await,
-        Command::Audit { config, command: AuditCommand::Verify } => care::verify_audit(&read(&config)?).await,
+        Command::Audit { config, command: AuditCommand::Verify } => verify::verify_audit(&read(&config)?).await,
         Command::CheckConfig { config } => check_config(&config.config).await,
         Command::Migrate { config } => {
-            let archive = service::open_archive(&read(&config)?, Some("migrate")).await?;
+            let archive = instance::open_archive_for(&read(&config)?, "migrate").await?;
             say(&format!("the {} catalogue is up to date", archive.engine()));
             archive.close().await?;
             Ok(Outcome::Done)
@@ -56,7 +63,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
 
 fn read(config: &ConfigFile) -> anyhow::Result<Config> {
     let config = Config::read(&config.config)?;
-    service::start_logging(&config)?;
+    logging::start(&config)?;
     Ok(config)
 }
 

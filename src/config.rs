@@ -66,7 +66,7 @@ pub(crate) struct Store {
 pub(crate) struct Log {
     /// `text` or `json`.
     pub(crate) format: LogFormat,
-    /// What is logged: such as `info` or `warn,collector=debug`.
+    /// What is logged: such as `info` or `warn,collector=debug`. `RUST_LOG` overrides it.
     pub(crate) filter: String,
 }
 
@@ -178,6 +178,21 @@ mod tests {
             .map(|line| line.strip_prefix("#: ").unwrap_or(line))
             .fold(String::new(), |text, line| text + line + "\n");
         Config::parse(&everything).unwrap();
+    }
+
+    #[test]
+    fn the_example_configuration_shows_every_key() {
+        let example = include_str!("../deploy/fonoteca.example.toml");
+        for section in ["database", "log", "http", "ftp", "collector", "rotation"] {
+            let unknown = format!("{LEAST}[{section}]\nno_such_key = 1\n");
+            let error = toml::from_str::<Config>(&unknown).unwrap_err();
+            // serde names every key that it expected.
+            let keys: Vec<&str> = error.message().split('`').skip(3).step_by(2).collect();
+            assert!(!keys.is_empty(), "{error}");
+            for key in keys {
+                assert!(example.contains(&format!("\n#: {key} = ")), "[{section}] {key} is not in the example");
+            }
+        }
     }
 
     #[test]

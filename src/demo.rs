@@ -17,8 +17,8 @@ use crate::cli::Part;
 use crate::config::Config;
 use crate::demo::secrets::Secrets;
 use crate::output::say;
-use crate::service::{self, Service};
-use crate::{Outcome, WrongUse};
+use crate::service::Service;
+use crate::{Outcome, WrongUse, logging};
 
 /// Runs the demo until it is told to stop.
 pub(crate) async fn run(dir: &Path, http: SocketAddr, ftp: SocketAddr) -> anyhow::Result<Outcome> {
@@ -26,7 +26,7 @@ pub(crate) async fn run(dir: &Path, http: SocketAddr, ftp: SocketAddr) -> anyhow
         .map_err(|error| WrongUse::because(format!("cannot create {}: {error}", dir.display())))?;
     let dir = dir.canonicalize().context("resolve the demo's directory")?;
     let config = configuration(&dir, http, ftp)?;
-    service::start_logging(&config)?;
+    logging::start(&config)?;
     let service = Service::open(&config, &Part::ALL).await?;
     let secrets = Secrets::load_or_make(&dir)?;
     let actor = Actor::command_line();

@@ -4,6 +4,8 @@ mod cli;
 mod commands;
 mod config;
 mod demo;
+mod instance;
+mod logging;
 mod output;
 mod service;
 
@@ -33,7 +35,11 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    match runtime.block_on(commands::run(cli)) {
+    let outcome = runtime.block_on(commands::run(cli));
+    // What still blocks a thread by now (a file server that does not answer, a decoder after a second signal) must not
+    // keep the process: nothing that matters is half done.
+    runtime.shutdown_background();
+    match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::FoundSomethingWrong) => ExitCode::from(1),
         Err(error) => {

@@ -2,6 +2,22 @@
 
 use std::io::Write;
 
+/// In which form an answer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Lines, for people.
+    Text,
+    /// JSON, for scripts.
+    Json,
+}
+
+impl Form {
+    /// The form that the presence of `--json` asks for.
+    pub(crate) fn of_flag(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
 /// Prints one line of an answer. A reader that has gone away is no reason to panic.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");

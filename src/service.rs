@@ -1,13 +1,10 @@
 //! Opening, starting and stopping: one archive, the parts around it, and the two signals that end them.
 
-use std::fs::File;
-use std::io::IsTerminal;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use archive::{Archive, Options};
+use archive::Archive;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -15,90 +12,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::WrongUse;
 use crate::cli::Part;
-use crate::config::{Config, LogFormat};
+use crate::config::Config;
+use crate::instance::{self, InstanceLock};
 
 /// How often reads are written to the audit.
 const FLUSH_READS_EVERY: Duration = Duration::from_millis(100);
 /// How often the audit is sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
-
-/// Logging as configured; `RUST_LOG` overrides the filter, but never brings in what would name paths and logins.
-pub(crate) fn start_logging(config: &Config) -> anyhow::Result<()> {
-    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| config.log.filter.clone());
-    let mut filter = tracing_subscriber::EnvFilter::try_new(&filter)
-        .map_err(|error| WrongUse::because(format!("log filter \"{filter}\": {error}")))?;
-    for target in ftp::QUIET_TARGETS {
-        filter = filter.add_directive(format!("{target}=off").parse()?);
-    }
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    // A second call keeps the first subscriber.
-    let _ = match config.log.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-    Ok(())
-}
-
-/// The right to be this instance, or its one command of a kind: no two processes have it at a time.
-pub(crate) struct InstanceLock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
-
-/// Takes the lock of the instance itself.
-pub(crate) fn lock_instance(data_dir: &Path) -> anyhow::Result<InstanceLock> {
-    lock(data_dir, "lock")
-}
-
-/// Takes the named lock in `data_dir`.
-fn lock(data_dir: &Path, name: &str) -> anyhow::Result<InstanceLock> {
-    make_data_dir(data_dir)?;
-    let path = data_dir.join(name);
-    let file =
-        File::create(&path).map_err(|error| WrongUse::because(format!("cannot write {}: {error}", path.display())))?;
-    file.try_lock().map_err(|_| {
-        WrongUse::because(format!("another fonoteca is at work in {} ({name}): stop it first", data_dir.display()))
-    })?;
-    Ok(InstanceLock(file))
-}
-
-fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(data_dir)
-        .map_err(|error| WrongUse::because(format!("cannot create data_dir {}: {error}", data_dir.display())))
-}
-
-/// Opens the archive as the instance itself, or (`visitor`) as a command beside it.
-pub(crate) async fn open_archive(config: &Config, visitor: Option<&str>) -> anyhow::Result<Arc<Archive>> {
-    let visitor = visitor.map(|command| format!("{command}-{}", std::process::id()));
-    open_archive_as(config, visitor.as_deref()).await
-}
-
-/// Opens the archive for a round of rotation. Its name has no process id: a round that was killed leaves its lease
-/// behind, and the next one takes it over without waiting.
-pub(crate) async fn open_archive_to_rotate(config: &Config) -> anyhow::Result<(InstanceLock, Arc<Archive>)> {
-    Ok((lock(&config.data_dir, "rotate.lock")?, open_archive_as(config, Some("rotate")).await?))
-}
-
-async fn open_archive_as(config: &Config, visitor: Option<&str>) -> anyhow::Result<Arc<Archive>> {
-    make_data_dir(&config.data_dir)?;
-    let name = instance_name(&config.data_dir)?;
-    let instance = visitor.map_or_else(|| name.clone(), |visitor| format!("{name}-{visitor}"));
-    let options = Options::new(config.database_url()?, config.store_configs()?, instance);
-    let archive = Archive::open(options).await.map_err(WrongUse::because)?;
-    Ok(Arc::new(archive))
-}
-
-/// The instance's name: made once, kept in `data_dir`, so that a restart finds its own spool and claims again.
-fn instance_name(data_dir: &Path) -> anyhow::Result<String> {
-    let path = data_dir.join("instance");
-    if let Ok(name) = std::fs::read_to_string(&path) {
-        return Ok(name.trim().to_owned());
-    }
-    let name = archive::RunId::new(archive::Clock::now(&archive::SystemClock)).to_string();
-    std::fs::write(&path, format!("{name}\n"))
-        .map_err(|error| WrongUse::because(format!("cannot write {}: {error}", path.display())))?;
-    Ok(name)
-}
 
 /// The parts of a service, every one of them open: whatever cannot be opened has ended the start by now.
 pub(crate) struct Service {
@@ -113,10 +33,10 @@ pub(crate) struct Service {
 impl Service {
     /// Opens the archive and the parts.
     pub(crate) async fn open(config: &Config, parts: &[Part]) -> anyhow::Result<Self> {
-        let lock = lock_instance(&config.data_dir)?;
+        let lock = instance::lock(&config.data_dir)?;
         // Before anything counts: what is counted earlier is lost.
         let _ = api::metrics_recorder();
-        let archive = open_archive(config, None).await?;
+        let archive = instance::open_archive(config).await?;
         let has = |part| parts.contains(&part);
         let collector = match has(Part::Collector) {
             true => Some(open_collector(config, &archive)?),

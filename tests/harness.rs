@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use archive::testing::TestArchive;
 use serde_json::Value as Json;
 
 /// The program under test.
@@ -13,9 +14,8 @@ const FONOTECA: &str = env!("CARGO_BIN_EXE_fonoteca");
 /// How long anything may take before the test gives up: far beyond what a loaded machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The password of every user and FTP account of the test platform.
-pub(crate) const PASSWORD: &str = "correct horse battery";
-const PASSWORD_HASH: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$u0NipABu4uXhB/AhmkbkiQ$09HDl5t6XfstDHVvVMTNKdx/jkwgynr3LzUi+K8n2Bk";
+pub(crate) const PASSWORD: &str = TestArchive::PASSWORD;
+const PASSWORD_HASH: &str = TestArchive::PASSWORD_HASH;
 
 /// Which database holds the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) use on_both_engines;
 
 /// The bearer token of the test platform's user.
 pub(crate) fn token(login: &str) -> String {
-    format!("{login}-token-0123456789abcdef0123456789abcdef")
+    TestArchive::token(login)
 }
 
 /// A recording of the corpus, by its path there.
@@ -80,7 +80,8 @@ pub(crate) struct Fonoteca {
 impl Fonoteca {
     /// With the test platform: resellers `north` (tenants `acme`, `borealis`) and `south` (tenant `cobalt`), a PBX of
     /// each tenant's name, core server `core-1` with an Asterisk spool, users `operator`, `reseller` (north), `tenant`
-    /// and `pbx` (acme), an FTP account of each PBX's name.
+    /// and `pbx` (acme), an FTP account of each PBX's name
+    /// (and for acme a second one, `acme-2`).
     pub(crate) fn new(engine: Engine) -> Self {
         let fonoteca = Self::unconfirmed(engine);
         // The tests' calls begin before their core server is enrolled; the operator has seen what would go.
@@ -144,6 +145,7 @@ impl Fonoteca {
                  [[ftp_accounts]]\nlogin = \"{tenant}\"\npbx = \"{tenant}\"\npassword_hash = \"{PASSWORD_HASH}\"\n"
             );
         }
+        text += &format!("[[ftp_accounts]]\nlogin = \"acme-2\"\npbx = \"acme\"\npassword_hash = \"{PASSWORD_HASH}\"\n");
         text += &user("operator", "operator", "");
         text += &user("reseller", "reseller", "of = \"north\"");
         text += &user("tenant", "tenant", "of = \"acme\"");

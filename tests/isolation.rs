@@ -57,6 +57,10 @@ async fn two_tenants_are_strangers_by_ftp(engine: Engine) {
     let (ours, theirs) = (fonoteca.directory.path().join("ours"), fonoteca.directory.path().join("theirs"));
     service.lftp_mirror("acme", &ours);
     service.lftp_mirror("cobalt", &theirs);
+    // A PBX has as many accounts as it needs, and each sees the same.
+    let again = fonoteca.directory.path().join("again");
+    service.lftp_mirror("acme-2", &again);
+    assert_eq!(files_under(&again).len(), 1);
     let (our_files, their_files) = (files_under(&ours), files_under(&theirs));
     assert_eq!((our_files.len(), their_files.len()), (1, 1));
     assert_ne!(std::fs::read(&our_files[0]).unwrap(), std::fs::read(&their_files[0]).unwrap());

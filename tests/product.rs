@@ -7,8 +7,10 @@
 mod harness;
 
 mod bad_input;
+mod commands;
 mod crash;
 mod demo;
+mod documents;
 mod isolation;
 mod live_call;
 mod one_recording;

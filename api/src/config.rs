@@ -13,7 +13,7 @@ use crate::network::Network;
 pub struct Config {
     /// Where the API is served.
     pub listen: SocketAddr,
-    /// Where `/healthz`, `/readyz` and `/metrics` are served; keep it away from customers.
+    /// Where `/healthz`, `/readyz` and `/metrics` are served; keep it away from strangers.
     pub operations_listen: SocketAddr,
     /// Proxies whose `X-Forwarded-For` is believed: addresses or networks, such as `"10.0.0.0/8"`.
     pub trusted_proxies: Vec<Network>,

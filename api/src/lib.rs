@@ -35,5 +35,5 @@ pub use config::Config;
 pub use error::Error;
 pub use metrics::metrics_recorder;
 pub use network::Network;
-pub use routes::{ROUTES, Route, router};
+pub use routes::{ROUTES, Route};
 pub use server::HttpServer;

@@ -1,5 +1,5 @@
 //! The operations listener: is it alive, is it ready, what does it count. It asks for no token, so it listens where
-//! customers do not come.
+//! strangers do not come.
 
 use std::sync::Arc;
 use std::time::Duration;

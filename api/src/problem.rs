@@ -148,7 +148,6 @@ impl From<archive::Error> for Problem {
         match error {
             Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
             Error::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "forbidden", error.to_string()),
-            Error::Held => Self::new(StatusCode::CONFLICT, "held", error.to_string()),
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
             Error::Invalid(text) => Self::new(StatusCode::BAD_REQUEST, "invalid", text),
             error if error.is_transient() => {

@@ -16,15 +16,11 @@ mod undelete;
 mod usage;
 mod waveform;
 
-use std::sync::Arc;
-
-use archive::Archive;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, head, post};
 
-use crate::config::Config;
 use crate::door::Door;
 use crate::observe::observe;
 use crate::problem::Problem;
@@ -77,12 +73,7 @@ pub const ROUTES: &[Route] = &[
     scoped("GET", "/api/v1/audit", || get(audit::list)),
 ];
 
-/// The door's routes on an archive, with the configuration's defaults. To have the address of callers known, serve it
-/// with `into_make_service_with_connect_info::<SocketAddr>()`.
-pub fn router(archive: Arc<Archive>) -> Router {
-    router_of(Door::new(archive, &Config::default()))
-}
-
+/// The router of [`ROUTES`].
 pub(crate) fn router_of(door: Door) -> Router {
     let routes = ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.endpoint)()));
     finish(routes, door)

@@ -11,8 +11,8 @@ mod serving;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use archive::RecordingId;
 use archive::testing::{Call, TestArchive};
-use archive::{RecordingId, Scope};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -21,7 +21,10 @@ use bytes::Bytes;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::Config;
 use crate::connection::Peer;
+use crate::door::Door;
+use crate::routes::router_of;
 
 /// An archive with the door in front of it.
 struct Http {
@@ -75,7 +78,7 @@ impl Answered {
 impl Http {
     async fn start() -> Self {
         let t = TestArchive::start().await;
-        let router = crate::router(Arc::clone(&t.archive));
+        let router = router_of(Door::new(Arc::clone(&t.archive), &Config::default()));
         Self { t, router }
     }
 
@@ -118,10 +121,8 @@ impl Http {
 
     /// What the audit says of `action`, newest first: the details, with what was read noted too.
     async fn audited(&self, action: &str) -> Vec<Value> {
-        self.t.archive.flush_reads().await.expect("flush");
-        let rows = self.t.archive.list_audit(Scope::Platform, 1000).await.expect("audit");
-        let of_action = rows.into_iter().filter(|row| row.action == action);
-        of_action.map(|row| serde_json::from_str(&row.detail).expect("JSON")).collect()
+        let rows = self.t.audited(action).await;
+        rows.iter().map(|row| serde_json::from_str(&row.detail).expect("JSON")).collect()
     }
 
     async fn finish(self) {

@@ -2,7 +2,9 @@
 -- BYTEA for 16-byte ids, hashes and paths (SQLite keeps a blob as it is whatever the declared type), TEXT for the rest.
 
 CREATE TABLE catalogue (
-    id          BYTEA  NOT NULL PRIMARY KEY,
+    -- One row: two instances that start at the same moment must not make two catalogues of one.
+    one         BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
+    id          BYTEA  NOT NULL,
     created_at  BIGINT NOT NULL
 );
 

@@ -51,11 +51,11 @@ impl Archive {
         let db = Db::open(&options.database_url).await?;
         let now = options.clock.now();
         db.execute(
-            "INSERT INTO catalogue (id, created_at) SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM catalogue)",
+            "INSERT INTO catalogue (one, id, created_at) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING",
             params![CatalogueId::new(now), now],
         )
         .await?;
-        let catalogue = db.fetch_one("SELECT id FROM catalogue ORDER BY created_at, id LIMIT 1", params![]).await?;
+        let catalogue = db.fetch_one("SELECT id FROM catalogue", params![]).await?;
         let mut archive = Self {
             db,
             clock: options.clock,
@@ -76,14 +76,35 @@ impl Archive {
     }
 
     async fn open_store(&self, config: &StoreConfig) -> Result<Store> {
-        let known = self.db.fetch_optional("SELECT id FROM stores WHERE name = $1", params![&config.name]).await?;
-        if let Some(row) = known {
-            let store = Store::open(row.get("id")?, config)?;
-            store.check_marker(self.catalogue).await?;
+        if let Some(store) = self.open_known_store(config).await? {
             return Ok(store);
         }
+        match self.meet_store(config).await {
+            // Another instance may have met it at the same moment.
+            Err(error) => self.open_known_store(config).await?.ok_or(error),
+            met => met,
+        }
+    }
+
+    async fn open_known_store(&self, config: &StoreConfig) -> Result<Option<Store>> {
+        let known = self.db.fetch_optional("SELECT id FROM stores WHERE name = $1", params![&config.name]).await?;
+        let Some(row) = known else { return Ok(None) };
+        let store = Store::open(row.get("id")?, config)?;
+        store.check_marker(self.catalogue).await?;
+        Ok(Some(store))
+    }
+
+    /// Opens a store that the catalogue does not know yet, and enters it.
+    async fn meet_store(&self, config: &StoreConfig) -> Result<Store> {
         let now = self.clock.now();
-        let store = Store::open(StoreId::new(now), config)?;
+        let mut store = Store::open(StoreId::new(now), config)?;
+        // A start that was cut off between the marker and the row has left ours behind: it goes on from there.
+        if let Some(id) = store.find_marked_id(self.catalogue).await? {
+            let known = self.db.fetch_optional("SELECT 1 AS one FROM stores WHERE id = $1", params![id]).await?;
+            if known.is_none() {
+                store = Store::open(id, config)?;
+            }
+        }
         // The marker first: a row whose marker could not be written would refuse every later start.
         store.place_marker(self.catalogue).await?;
         self.db

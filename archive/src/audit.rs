@@ -177,13 +177,9 @@ impl Archive {
         }
     }
 
-    /// The newest rows that the scope reaches: an operator sees all, a tenant what concerns its recordings.
-    pub async fn list_audit(&self, scope: Scope, limit: u32) -> Result<Vec<AuditRow>> {
-        self.list_audit_before(scope, None, limit).await
-    }
-
-    /// As [`Archive::list_audit`], going on behind the last row seen.
-    pub async fn list_audit_before(&self, scope: Scope, before: Option<AuditId>, limit: u32) -> Result<Vec<AuditRow>> {
+    /// Rows that the scope reaches, newest first: an operator sees all, a tenant what concerns its recordings. `before`
+    /// goes on behind the last row seen.
+    pub async fn list_audit(&self, scope: Scope, before: Option<AuditId>, limit: u32) -> Result<Vec<AuditRow>> {
         let (condition, mut params) = match scope {
             Scope::Platform => ("1 = 1", params![limit]),
             Scope::Reseller(id) => {

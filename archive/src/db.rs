@@ -1,7 +1,6 @@
 //! The catalogue's database: SQLite or PostgreSQL behind one small interface, so that every statement is written once.
 //!
-//! Statements use `$1`, `$2` … on both engines and only numbers (BIGINT), texts, bytes and doubles: what both mean the
-//! same by. SQLite has one writer connection whose transactions begin IMMEDIATE (a deferred one that reads and then
+//! Statements use `$1`, `$2` … on both engines and only numbers (BIGINT), texts and bytes: what both mean the same by. SQLite has one writer connection whose transactions begin IMMEDIATE (a deferred one that reads and then
 //! writes fails as busy, and no time-out cures that) and `synchronous=FULL`; a PostgreSQL that does not wait for its
 //! disk is refused.
 
@@ -142,6 +141,14 @@ impl Db {
         match self {
             Self::Sqlite { .. } => "",
             Self::Postgres(_) => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// What a read ends with whose rows must stay as they are until the transaction ends, where others can write meanwhile.
+    pub(crate) fn for_share(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "",
+            Self::Postgres(_) => " FOR SHARE",
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer};
 
 use crate::Archive;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::organisation::AfterArchive;
 use crate::scope::Actor;
@@ -237,7 +238,9 @@ impl Archive {
     /// # Errors
     /// [`Error::Invalid`], naming the entry and what is wrong with it; nothing is changed then.
     pub async fn apply(&self, actor: &Actor, declaration: &Declaration) -> Result<Vec<Change>> {
-        self.run_apply(actor, declaration, true).await
+        let (tx, changes) = self.prepare_apply(actor, declaration).await?;
+        tx.commit().await?;
+        Ok(changes)
     }
 
     /// What [`Archive::apply`] would change, without changing it.
@@ -245,10 +248,12 @@ impl Archive {
     /// # Errors
     /// As [`Archive::apply`].
     pub async fn preview_apply(&self, actor: &Actor, declaration: &Declaration) -> Result<Vec<Change>> {
-        self.run_apply(actor, declaration, false).await
+        // The transaction is dropped, and with it undone.
+        self.prepare_apply(actor, declaration).await.map(|(_, changes)| changes)
     }
 
-    async fn run_apply(&self, actor: &Actor, declaration: &Declaration, commit: bool) -> Result<Vec<Change>> {
+    /// Changes the catalogue in a transaction that is still open.
+    async fn prepare_apply(&self, actor: &Actor, declaration: &Declaration) -> Result<(Tx, Vec<Change>)> {
         if actor.scope != crate::Scope::Platform {
             return Err(Error::Forbidden("only an operator applies a declaration"));
         }
@@ -260,9 +265,6 @@ impl Archive {
             let detail = serde_json::json!({ "changes": changes.len() });
             self.audit(&mut tx, actor, "apply", None, None, &detail).await?;
         }
-        if commit {
-            tx.commit().await?;
-        }
-        Ok(changes)
+        Ok((tx, changes))
     }
 }

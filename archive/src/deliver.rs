@@ -24,6 +24,9 @@ use crate::words::{Outcome, UsageClass};
 /// How long an object may be in writing before it counts as left behind.
 const WRITING_LEASE: Duration = Duration::from_secs(3600);
 
+/// How often a delivery is committed again after another one came in between: once would do for each unique index.
+const COMMITS_AGAIN: u32 = 3;
+
 /// How far before or after now a call's start may lie and still be believed.
 const PLAUSIBLE_PAST: Duration = Duration::from_secs(50 * 365 * 86_400);
 const PLAUSIBLE_FUTURE: Duration = Duration::from_secs(86_400);
@@ -134,7 +137,13 @@ impl Archive {
             objects.push(self.put_object(delivery, store).await?);
         }
         crash_point("object put");
-        let outcome = self.commit_delivery(delivery, &objects).await;
+        let mut outcome = self.commit_delivery(delivery, &objects).await;
+        // Somebody delivered the same recording, or the first one of its call, at the same moment: now that is found.
+        for _ in 0..COMMITS_AGAIN {
+            if matches!(&outcome, Err(error) if error.is_unique_violation()) {
+                outcome = self.commit_delivery(delivery, &objects).await;
+            }
+        }
         if !matches!(outcome, Ok(Delivered::Archived(_))) {
             self.drop_written(&objects).await?;
         }
@@ -192,11 +201,7 @@ impl Archive {
             )
             .await?;
         }
-        match self.insert_recording(&mut tx, delivery, identity).await {
-            // Somebody delivered the same at the same moment: the next try finds it.
-            Err(error) if error.is_unique_violation() => return Err(Error::Conflict("recording")),
-            other => other?,
-        }
+        self.insert_recording(&mut tx, delivery, identity).await?;
         let delivered = Delivered::Archived(delivery.id);
         self.end_source(&mut tx, &delivery.claim, &delivery.core_server, delivered).await?;
         tx.commit().await?;
@@ -209,14 +214,11 @@ impl Archive {
         let retain_from = delivery.id.instant();
         let started_at = listed.started_at.unwrap_or(retain_from);
         let core_server = &delivery.core_server;
-        // Asked here and not of the delivery, which may be older than an operator's confirmation.
-        let confirmed = tx
-            .fetch_optional(
-                "SELECT 1 AS one FROM core_servers WHERE id = $1 AND (confirmed_at IS NOT NULL OR enrolled_at <= $2)",
-                params![core_server.id, retain_from],
-            )
-            .await?;
-        let guarded = confirmed.is_none();
+        // Asked here, not of the delivery, and kept so to the end: a confirmation must not miss what is just arriving.
+        let sql = format!("SELECT enrolled_at, confirmed_at FROM core_servers WHERE id = $1{}", self.db.for_share());
+        let row = tx.fetch_optional(sql, params![core_server.id]).await?.ok_or(Error::NotFound("core server"))?;
+        let guarded =
+            row.get::<Option<Instant>>("confirmed_at")?.is_none() && row.get::<Instant>("enrolled_at")? > retain_from;
         let zone = crate::recording::zone(place.map_or("UTC", |place| &place.time_zone));
         let call = find_or_add_call(tx, delivery, started_at).await?;
         tx.execute(

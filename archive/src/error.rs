@@ -14,9 +14,6 @@ pub enum Error {
     /// The caller's scope reaches it, but this is not the caller's to do.
     #[error("not allowed: {0}")]
     Forbidden(&'static str),
-    /// A legal hold or a retention lock forbids the change.
-    #[error("recording is held or locked")]
-    Held,
     /// The row was no longer in the state that the change expects: somebody else was first.
     #[error("{0} was changed by somebody else")]
     Conflict(&'static str),
@@ -82,10 +79,7 @@ impl Error {
                 | sqlx::Error::PoolClosed
                 | sqlx::Error::WorkerCrashed
                 | sqlx::Error::Protocol(_) => true,
-                // 40001 and 40P01: PostgreSQL's serialisation failure and deadlock; 5 and 6: SQLite is busy or locked.
-                sqlx::Error::Database(error) => {
-                    matches!(error.code().as_deref(), Some("40001" | "40P01" | "57P01" | "5" | "6" | "517"))
-                }
+                sqlx::Error::Database(error) => error.code().is_some_and(|code| passes(&code)),
                 _ => false,
             },
             Self::Io { .. } | Self::Marker { .. } => true,
@@ -109,6 +103,17 @@ impl Error {
     }
 }
 
+/// Is it the database's own trouble, and no fault of the statement? PostgreSQL's codes have five characters, the first two
+/// of which are a class (connection, rolled back, out of disk or memory, locked, operator's doing, I/O); 25006 is a server
+/// that only reads, as after a failover. SQLite's are numbers, whose lowest byte tells the kind.
+fn passes(code: &str) -> bool {
+    if code.len() == 5 {
+        return code == "25006" || ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class));
+    }
+    // Busy, locked, no memory, read-only, interrupted, I/O, full, cannot open, locking protocol.
+    code.parse::<u32>().is_ok_and(|code| [5, 6, 7, 8, 9, 10, 13, 14, 15].contains(&(code & 0xff)))
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         Self::Catalogue(error)
@@ -118,5 +123,23 @@ impl From<sqlx::Error> for Error {
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         Self::Store(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_a_failover_and_a_restart_pass_and_a_wrong_statement_does_not() {
+        for code in ["40001", "40P01", "08006", "25006", "53100", "53300", "57P01", "57P03", "58030"] {
+            assert!(passes(code), "PostgreSQL {code}");
+        }
+        for code in ["5", "6", "13", "517", "778"] {
+            assert!(passes(code), "SQLite {code}");
+        }
+        for code in ["23505", "22021", "42601", "1", "19", "20", "2067", "", "x"] {
+            assert!(!passes(code), "{code}");
+        }
     }
 }

@@ -202,19 +202,8 @@ impl Archive {
         tx.commit().await
     }
 
-    /// How many guarded recordings a core server has: older than its enrolment, outside every rule until an operator
-    /// confirms.
-    pub async fn count_guarded(&self, core_server: CoreServerId) -> Result<u64> {
-        self.db
-            .fetch_one(
-                "SELECT count(*) AS n FROM recordings WHERE core_server_id = $1 AND guarded = 1",
-                params![core_server],
-            )
-            .await?
-            .get("n")
-    }
-
-    /// The operator has seen the preview: what is older than the core server's enrolment comes under the rules.
+    /// The operator has seen the preview: what is older than the core server's enrolment comes under the rules. Says how
+    /// many recordings those are.
     ///
     /// # Errors
     /// [`Error::Forbidden`] unless the actor is an operator; [`Error::NotFound`] when there is no such core server.

@@ -73,7 +73,8 @@ impl Archive {
 impl AudioReader {
     /// Streams `length` bytes from `offset` on. Both must lie within [`Recording::size_bytes`].
     ///
-    /// A reader whose object goes away while it reads (a tier move) resolves once more and continues where it was.
+    /// A reader whose object goes away while it reads (a tier move), or whose store breaks off, resolves once more and
+    /// continues where it was.
     pub fn read(&self, offset: u64, length: u64) -> BoxStream<'static, Result<Bytes>> {
         let state = Reading {
             archive: Arc::clone(&self.archive),
@@ -88,11 +89,6 @@ impl AudioReader {
             Ok(block.map(|block| (block, state)))
         })
         .boxed()
-    }
-
-    /// Streams all of it.
-    pub fn read_all(&self) -> BoxStream<'static, Result<Bytes>> {
-        self.read(0, self.recording.size_bytes)
     }
 }
 
@@ -112,8 +108,12 @@ impl Reading {
                 self.stream = Some(self.archive.read_live_object(self.id, self.at, self.end - self.at).await?);
             }
             match self.stream.as_mut().expect("was just set").next().await {
+                Some(Ok(block)) if block.is_empty() => {}
                 Some(Ok(block)) => {
                     self.at += block.len() as u64;
+                    // As long as it gets on it may break off as often as it likes: a store ends what takes too long, and
+                    // a slow listener takes long.
+                    self.resolved_again = false;
                     return Ok(Some(block));
                 }
                 Some(Err(error)) if self.resolved_again => return Err(error),
@@ -127,5 +127,36 @@ impl Reading {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Call, TestArchive};
+
+    #[tokio::test]
+    async fn a_store_that_breaks_off_again_and_again_is_read_to_the_end() {
+        let t = TestArchive::start().await;
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|n| n as u8).collect();
+        let id = t.record(&Call::new("acme", "1.1", t.now(), &bytes)).await;
+        let end = bytes.len() as u64;
+        let mut reading =
+            Reading { archive: Arc::clone(&t.archive), id, at: 0, end, stream: None, resolved_again: false };
+        let broken = || stream::iter([Err(Error::integrity("objects", id, "breaks off"))]).boxed();
+        let mut read = Vec::new();
+        reading.stream = Some(broken());
+        while let Some(block) = reading.next().await.unwrap() {
+            read.extend(block);
+            reading.stream = Some(broken());
+        }
+        assert!(read == bytes);
+        // One that does not get on at all is given up.
+        reading.at = 0;
+        reading.stream = Some(broken());
+        reading.resolved_again = true;
+        assert!(reading.next().await.is_err());
+        drop(reading);
+        t.finish().await;
     }
 }

@@ -53,7 +53,7 @@ pub struct Tier {
 pub struct Tenant {
     /// Its id.
     pub id: TenantId,
-    /// Whose customer it is.
+    /// The reseller that sells to it.
     pub reseller: ResellerId,
     /// Its short name, unique on the platform.
     pub code: String,

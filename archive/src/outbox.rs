@@ -1,5 +1,5 @@
 //! The outbox: events written in the transaction that they tell of, so that none is lost and none tells of what never
-//! happened. Whoever sends them (the root's notifier) takes them from here.
+//! happened. Whoever sends them takes them from here; what nobody sends, rotation forgets in time.
 
 use std::time::Duration;
 

@@ -47,11 +47,6 @@ impl PurgeRound {
 }
 
 impl Archive {
-    /// Purges up to `limit` recordings whose grace period is over: the first batch of a new [`PurgeRound`].
-    pub async fn purge_due(&self, limit: u32) -> Result<Purged> {
-        self.purge_batch(&mut PurgeRound::default(), limit).await
-    }
-
     /// Purges the round's next `limit` recordings, those longest due first; interrupted purges are due like the others.
     /// One failing object never stops the others, and a store whose marker is gone or that cannot be reached is asked
     /// once in a round.
@@ -231,10 +226,5 @@ impl Archive {
                 .await?;
         }
         Ok(swept)
-    }
-
-    /// How long the tombstones, and with them the memory of what was purged, reach: how many there are.
-    pub async fn count_tombstones(&self) -> Result<u64> {
-        self.db.fetch_one("SELECT count(*) AS n FROM tombstones", params![]).await?.get("n")
     }
 }

@@ -106,16 +106,6 @@ impl Archive {
         Ok(Page { items, next })
     }
 
-    /// When the oldest and the newest visible recording of the scope began.
-    pub async fn oldest_and_newest(&self, scope: Scope) -> Result<Option<(Instant, Instant)>> {
-        let mut ends = [None, None];
-        for (end, order) in ends.iter_mut().zip([Order::OldestFirst, Order::NewestFirst]) {
-            let search = Search { order, ..Search::default() };
-            *end = self.search(scope, &search, None, 1).await?.items.first().map(|recording| recording.started_at);
-        }
-        Ok(ends[0].zip(ends[1]))
-    }
-
     /// Does the scope reach any visible recording begun at or after `from` and before `until`?
     pub async fn has_recordings(&self, scope: Scope, from: Instant, until: Instant) -> Result<bool> {
         let mut params = params![from, until];

@@ -284,7 +284,7 @@ impl Archive {
         tx.commit().await
     }
 
-    /// any → quarantined: it cannot be archived, and says why. Its bytes stay where they are.
+    /// discovered or spooled → quarantined: it cannot be archived, and says why. Its bytes stay where they are.
     ///
     /// # Errors
     /// [`crate::Error::Conflict`] when the claim was lost.
@@ -326,6 +326,18 @@ impl Archive {
             .execute(
                 "UPDATE sources SET removed_at = $1, error_code = $2 WHERE id = $3 AND removed_at IS NULL",
                 params![self.clock.now(), how, source],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// The source's file could not be removed now: it is tried again `later`, and stands in no other one's way until
+    /// then.
+    pub async fn retry_removal_later(&self, source: SourceId, later: Duration) -> Result<()> {
+        self.db
+            .execute(
+                "UPDATE sources SET remove_after = $1 WHERE id = $2 AND removed_at IS NULL",
+                params![self.clock.now().plus(later), source],
             )
             .await?;
         Ok(())

@@ -4,7 +4,7 @@
 //! server thinks of conditional puts. A put returns only when the bytes are durable: fsync of file and directory on
 //! disk, the server's acknowledgement of a checksummed upload on S3.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,22 +56,23 @@ pub struct Store {
     id: StoreId,
     name: String,
     objects: Arc<dyn ObjectStore>,
-    on_disk: bool,
+    /// Where its files lie, if it is a disk.
+    directory: Option<PathBuf>,
 }
 
 impl Store {
     /// Opens the store, without looking at its marker yet.
     pub(crate) fn open(id: StoreId, config: &StoreConfig) -> Result<Self> {
-        let (objects, on_disk): (Arc<dyn ObjectStore>, bool) = if config.url.starts_with("s3://") {
-            (open_s3(config)?, false)
+        let (objects, directory): (Arc<dyn ObjectStore>, Option<PathBuf>) = if config.url.starts_with("s3://") {
+            (open_s3(config)?, None)
         } else {
             let path = config.url.strip_prefix("file://").unwrap_or(&config.url);
             std::fs::create_dir_all(path).map_err(|error| {
                 Error::Invalid(format!("store \"{}\": cannot create directory {path}: {error}", config.name))
             })?;
-            (Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true)), true)
+            (Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true)), Some(PathBuf::from(path)))
         };
-        Ok(Self { id, name: config.name.clone(), objects, on_disk })
+        Ok(Self { id, name: config.name.clone(), objects, directory })
     }
 
     /// Its id in the catalogue.
@@ -91,7 +92,7 @@ impl Store {
     pub(crate) async fn put_file(&self, key: &str, path: &Path, size: u64, hash: Sha256) -> Result<()> {
         let location = parse_key(key)?;
         let mut file = tokio::fs::File::open(path).await.map_err(Error::io("open the file to archive"))?;
-        let (sent_hash, sent_size) = if size <= PART_BYTES as u64 && !self.on_disk {
+        let (sent_hash, sent_size) = if size <= PART_BYTES as u64 && self.directory.is_none() {
             self.put_small(&location, &mut file).await?
         } else {
             self.put_parts(&location, &mut file).await?
@@ -134,7 +135,7 @@ impl Store {
     }
 
     async fn send_parts(&self, upload: &mut dyn MultipartUpload, file: &mut tokio::fs::File) -> Result<(Sha256, u64)> {
-        let block = if self.on_disk { DISK_BLOCK_BYTES } else { PART_BYTES };
+        let block = if self.directory.is_some() { DISK_BLOCK_BYTES } else { PART_BYTES };
         let mut hasher = Sha256Hasher::default();
         loop {
             let mut part = Vec::with_capacity(block);
@@ -153,8 +154,11 @@ impl Store {
 
     /// A disk's bytes are read back and hashed; S3 has checked the upload's checksum itself and is asked for the size.
     async fn check_arrived(&self, key: &str, location: &Key, size: u64, hash: Sha256) -> Result<()> {
-        let stored =
-            if self.on_disk { self.hash_of(key).await? } else { (hash, self.objects.head(location).await?.size) };
+        let stored = if self.directory.is_some() {
+            self.hash_of(key).await?
+        } else {
+            (hash, self.objects.head(location).await?.size)
+        };
         if stored == (hash, size) {
             Ok(())
         } else {
@@ -181,8 +185,17 @@ impl Store {
         }
     }
 
-    /// Removes the object; that it is not there is as good.
+    /// Removes the object; that it is not there is as good. On a disk also what a put that was cut off has left beside it,
+    /// which no listing shows.
     pub(crate) async fn remove(&self, key: &str) -> Result<()> {
+        if let Some(directory) = &self.directory {
+            match tokio::fs::remove_file(directory.join(format!("{key}#1"))).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::Io { context: "remove an unfinished object", source: error });
+                }
+                _ => {}
+            }
+        }
         match self.objects.delete(&parse_key(key)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),

@@ -54,6 +54,8 @@ impl From<Error> for Failure {
             Error::Conflict("source") => Self::Lost,
             Error::Conflict(_) => Self::later("busy", detail),
             Error::Store(_) | Error::Marker { .. } | Error::UnknownStore(_) => Self::later("store", detail),
+            // A store that does not give back what it was given has failed like one that says so.
+            Error::Integrity { table: "objects", .. } => Self::later("store", detail),
             Error::Io { .. } => Self::later("landing-zone", detail),
             Error::Catalogue(_) if error.is_transient() => Self::later("catalogue", detail),
             Error::Catalogue(_) => Self::again("catalogue", detail),

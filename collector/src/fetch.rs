@@ -118,7 +118,7 @@ fn copy(
     let spool = Spool::open(directory).map_err(Broken::Spool)?;
     let mut source = match spool.open_file(path) {
         Ok(source) => source,
-        Err(error) => return find_absent(&spool, directory, path, error),
+        Err(error) => return explain_unopened(&spool, directory, path, error),
     };
     let before = source.metadata().map_err(Broken::Source)?;
     if Version::of(&before) != version {
@@ -150,6 +150,10 @@ fn copy(
         return Ok(Fetched::Changed(by_name));
     }
     copy.sync_all().map_err(Broken::Landing)?;
+    // Nobody waits for it any more: the source may have been fetched again since, archived and forgotten.
+    if flow.stopped.load(Ordering::Relaxed) {
+        return Err(Broken::Spool(io::ErrorKind::TimedOut.into()));
+    }
     fs::rename(part, target).map_err(Broken::Landing)?;
     let folder = File::open(target.parent().unwrap_or(Path::new("/"))).map_err(Broken::Landing)?;
     folder.sync_all().map_err(Broken::Landing)?;
@@ -158,7 +162,7 @@ fn copy(
 
 /// Why a file could not be opened: because it is no longer there, or otherwise. A spool with nothing in it at all is more
 /// likely one whose disk is not mounted.
-fn find_absent(spool: &Spool, directory: &Path, path: &Path, error: io::Error) -> Result<Fetched, Broken> {
+fn explain_unopened(spool: &Spool, directory: &Path, path: &Path, error: io::Error) -> Result<Fetched, Broken> {
     match spool.find_version(path) {
         Ok(None) if spool.has_folder_of(path) => Ok(Fetched::Gone),
         Ok(None) if fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none()) => {

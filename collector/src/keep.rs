@@ -70,7 +70,10 @@ pub(crate) async fn prepare(job: Job, timeout: Duration) -> Result<Kept, Failure
     match tokio::time::timeout(timeout, working).await {
         Ok(Ok(prepared)) => prepared,
         // A decoder that panics says more about the file than about us; the panic itself is in the log.
-        Ok(Err(_)) => Ok(Kept::undecodable(&job, "panicked")),
+        Ok(Err(_)) => {
+            remove_if_there(&job.encoded);
+            Ok(Kept::undecodable(&job, "panicked"))
+        }
         Err(_) => {
             // The thread cannot be killed, but it ends at the next block that it writes.
             stopped.store(true, Ordering::Relaxed);

@@ -66,19 +66,25 @@ impl Landing {
     /// Counts a source's bytes as lying here.
     pub(crate) fn hold(&self, source: &Source) {
         let entry = (source.core_server, source.listed.size_bytes);
-        self.held.lock().expect("never poisoned").insert(source.id, entry);
+        self.held.lock().expect("nobody panics while holding it").insert(source.id, entry);
+    }
+
+    /// The sources of a core server whose bytes lie here.
+    pub(crate) fn list_held(&self, core_server: CoreServerId) -> Vec<SourceId> {
+        let held = self.held.lock().expect("nobody panics while holding it");
+        held.iter().filter(|(_, (server, _))| *server == core_server).map(|(source, _)| *source).collect()
     }
 
     /// How many bytes of a core server lie here.
     pub(crate) fn held_bytes(&self, core_server: CoreServerId) -> u64 {
-        let held = self.held.lock().expect("never poisoned");
+        let held = self.held.lock().expect("nobody panics while holding it");
         held.values().filter(|(server, _)| *server == core_server).map(|(_, bytes)| bytes).sum()
     }
 
     /// Removes a source's bytes, and counts them no longer.
     pub(crate) fn remove(&self, source: SourceId) {
         remove_if_there(&self.spooled(source));
-        self.held.lock().expect("never poisoned").remove(&source);
+        self.held.lock().expect("nobody panics while holding it").remove(&source);
     }
 }
 

@@ -77,12 +77,12 @@ impl Lane {
 
     /// The core server as it is described now.
     pub(crate) fn server(&self) -> Arc<Server> {
-        Arc::clone(&self.server.lock().expect("never poisoned"))
+        Arc::clone(&self.server.lock().expect("nobody panics while holding it"))
     }
 
     /// Takes over a new description, and how much room there is for it in the landing zone.
     pub(crate) fn update(&self, server: Server, share_bytes: u64) {
-        *self.server.lock().expect("never poisoned") = Arc::new(server);
+        *self.server.lock().expect("nobody panics while holding it") = Arc::new(server);
         self.share_bytes.store(share_bytes, Ordering::Relaxed);
     }
 
@@ -102,7 +102,13 @@ impl Lane {
                     Err(error) => failed = Some(error),
                 }
             }
-            match in_work.join_next().await {
+            let ended = tokio::select! {
+                ended = in_work.join_next() => ended,
+                // One recording that takes long must not keep the places beside it empty.
+                () = self.found.notified() => continue,
+                () = tokio::time::sleep(self.shared.config.scan_interval) => continue,
+            };
+            match ended {
                 Some(Ok(ended)) => collected.count(ended),
                 Some(Err(error)) => {
                     // Its claim ends with its lease, and it is tried again.
@@ -120,9 +126,19 @@ impl Lane {
         let core_server = self.server().core.id;
         let is_full = self.shared.landing.held_bytes(core_server) >= self.share_bytes.load(Ordering::Relaxed);
         if is_full {
-            archive.claim_spooled_sources(core_server, lease, limit).await
-        } else {
-            archive.claim_sources(core_server, lease, limit).await
+            let claims = archive.claim_spooled_sources(core_server, lease, limit).await?;
+            if !claims.is_empty() || !self.make_room().await? {
+                return Ok(claims);
+            }
         }
+        archive.claim_sources(core_server, lease, limit).await
+    }
+
+    /// Removes from the landing zone what another instance has taken over meanwhile; says whether there was any.
+    async fn make_room(&self) -> Result<bool, ArchiveError> {
+        let landing = &self.shared.landing;
+        let ended = self.shared.archive.list_ended_here(&landing.list_held(self.server().core.id)).await?;
+        ended.iter().for_each(|source| landing.remove(*source));
+        Ok(!ended.is_empty())
     }
 }

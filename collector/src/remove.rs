@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use archive::{AfterArchive, Sha256Hasher, Source};
 
@@ -16,8 +17,11 @@ use crate::lane::{Lane, Server};
 use crate::spool::{Spool, Version};
 use crate::writers::OpenFiles;
 
-/// Sources looked at in one go.
-const BATCH: u32 = 500;
+/// Sources looked at in one go. Tests meet its border with a few.
+const BATCH: u32 = if cfg!(test) { 2 } else { 500 };
+/// When a source that could not be removed is tried again. Until then it is not listed, so that a folder in which nothing
+/// can be removed never keeps the rest of the spool from being emptied.
+const AGAIN: Duration = Duration::from_secs(600);
 
 /// What became of a source's file. The words are the catalogue's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,21 +66,21 @@ impl Lane {
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|failure| Error::Spool { name: server.core.name.clone(), failure })?;
-        let (mut marked, mut failed) = (0, 0);
+        let mut failed = 0;
         for (source, left) in outcomes {
             match left {
                 Ok(Some(left)) => {
                     archive.mark_source_removed(source.id, left.as_str()).await?;
-                    marked += 1;
                     batch.removed += u64::from(matches!(left, Left::Removed | Left::Moved));
                     if left == Left::Changed {
                         tracing::warn!(source.id = %source.id, "source {} has changed and stays", source.id);
                     }
                 }
                 // Somebody writes to it: it will have changed soon.
-                Ok(None) => {}
+                Ok(None) => archive.retry_removal_later(source.id, AGAIN).await?,
                 Err(error) => {
                     failed += 1;
+                    archive.retry_removal_later(source.id, AGAIN).await?;
                     tracing::debug!(source.id = %source.id, "failed to remove source {}: {error}", source.id);
                 }
             }
@@ -84,8 +88,7 @@ impl Lane {
         if failed > 0 {
             tracing::warn!(core_server = server.core.name, "failed to remove or move {failed} sources");
         }
-        // What could not be removed is listed again at once: it must not keep anybody here.
-        batch.more = is_full && marked > 0;
+        batch.more = is_full;
         Ok(batch)
     }
 }

@@ -149,7 +149,7 @@ impl Collector {
         let enabled: Vec<CoreServer> = servers.into_iter().filter(|server| !server.disabled).collect();
         let share = self.shared.config.spool_budget / (enabled.len() as u64).max(1);
         let (mut round, mut misconfigured) = (Vec::new(), 0);
-        let mut lanes = self.lanes.lock().expect("never poisoned");
+        let mut lanes = self.lanes.lock().expect("nobody panics while holding it");
         for core in enabled {
             let id = core.id;
             match (Server::new(core), lanes.get(&id)) {
@@ -201,10 +201,18 @@ async fn collect(lane: &Arc<Lane>) -> Result<Collected, Error> {
     }
 }
 
-/// Takes over what an instance that is gone had spooled of the core server.
+/// Takes over what an instance that is gone had spooled of the core server, and what waits for a time that a wrong clock
+/// has set.
 async fn reclaim(lane: &Lane) -> Result<(), Error> {
     let idle = INSTANCE_GONE.max(lane.shared.config.longest_retry.saturating_mul(3));
     let server = lane.server();
+    let mended = lane.shared.archive.mend_waiting_times(server.core.id, idle).await?;
+    if mended > 0 {
+        tracing::warn!(
+            core_server = server.core.name,
+            "the clock was ahead: {mended} sources need not wait any longer"
+        );
+    }
     let reclaimed = lane.shared.archive.reclaim_spooled(server.core.id, idle).await?;
     if reclaimed > 0 {
         tracing::warn!(core_server = server.core.name, "{reclaimed} sources of a lost instance will be fetched again");

@@ -44,6 +44,8 @@ pub(crate) struct Memory {
     fingerprints: Fingerprints,
     /// Files that the catalogue knows.
     known: Arc<HashSet<u128>>,
+    /// How many links and folders of other file systems there were; said again only when there are more.
+    not_followed: u64,
     /// Files that were not finished, and since when they have been seen as they are. A file's own time may be wrong.
     unfinished: HashMap<u128, Instant>,
 }
@@ -81,6 +83,14 @@ impl Lane {
         if walked.unreadable > 0 {
             tracing::warn!(core_server = server.core.name, "cannot list {} folders", walked.unreadable);
         }
+        if walked.not_followed > memory.not_followed {
+            let count = walked.not_followed;
+            tracing::warn!(
+                core_server = server.core.name,
+                "{count} links and folders of other file systems are not followed: what is behind them is not collected"
+            );
+        }
+        memory.not_followed = walked.not_followed;
         scanned.left_in_progress = unfinished.len() as u64;
         known.extend(walked.known);
         let spare = known.len().saturating_sub(MAX_KNOWN);

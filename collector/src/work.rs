@@ -3,13 +3,16 @@
 //! Whatever kills the process in between, the source's row says where to go on: a discovered one is fetched again, a
 //! spooled one is encoded again from the landing zone, one whose recording is there already ends as a duplicate.
 
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use archive::{
     Delivered, Delivery, Error as ArchiveError, PbxPlace, Sha256, Source, SourceClaim, SourceState, crash_point,
 };
 use audio::{EncodeSettings, Tags};
+use rustix::io::Errno;
 use tokio::time::MissedTickBehavior;
 
 use crate::failure::Failure;
@@ -40,21 +43,13 @@ impl Lane {
     /// Works on a claimed source to its end, whatever that is, prolonging the claim meanwhile.
     pub(crate) async fn work(self: Arc<Self>, claim: SourceClaim) -> Ended {
         let (archive, lease) = (&self.shared.archive, self.shared.config.lease);
-        let mut working = pin!(self.archive_source(&claim));
-        let mut prolong = tokio::time::interval(lease / 3);
-        prolong.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        prolong.tick().await;
-        let ended = loop {
-            tokio::select! {
-                ended = &mut working => break ended,
-                _ = prolong.tick() => {
-                    // The lease still has two thirds to run; and if the claim is lost, the fence stops all that follows.
-                    if let Err(error) = archive.prolong_claim(&claim, lease).await {
-                        tracing::warn!(source.id = %claim.source.id, "failed to prolong a claim: {error}");
-                    }
-                }
+        let prolong = || async {
+            // The lease still has two thirds to run; and if the claim is lost, the fence stops all that follows.
+            if let Err(error) = archive.prolong_claim(&claim, lease).await {
+                tracing::warn!(source.id = %claim.source.id, "failed to prolong a claim: {error}");
             }
         };
+        let ended = while_repeating(pin!(self.archive_source(&claim)), lease / 3, prolong).await;
         match ended {
             Ok(delivered) => {
                 crash_point("delivered");
@@ -88,8 +83,9 @@ impl Lane {
         if source.state == SourceState::Spooled {
             let file = landing.spooled(source.id);
             let found = tokio::task::spawn_blocking(move || Sha256::of_file(&file)).await;
-            return match (found, source.sha256) {
-                (Ok(Ok((found, _))), Some(expected)) if found == expected => Ok(expected),
+            return match (found.unwrap_or_else(|error| Err(io::Error::other(error))), source.sha256) {
+                (Ok((found, _)), Some(expected)) if found == expected => Ok(expected),
+                (Err(error), _) if !is_lost(&error) => Err(Failure::later("landing-zone", error.to_string())),
                 _ => Err(Failure::Unspooled),
             };
         }
@@ -200,13 +196,16 @@ impl Lane {
         let (code, detail, counts) = match failure {
             Failure::Lost => {
                 tracing::warn!(source.id = %source.id, "lost the claim on source {}", source.id);
-                landing.remove(source.id);
+                // This instance itself may have claimed it again: then the copy is what that work goes on with.
+                if !archive.list_ended_here(&[source.id]).await?.is_empty() {
+                    landing.remove(source.id);
+                }
                 return Ok(Ended::Lost);
             }
             Failure::Unspooled => {
                 tracing::warn!(source.id = %source.id, "source {} must be fetched again", source.id);
-                landing.remove(source.id);
                 archive.mark_unspooled(claim).await?;
+                landing.remove(source.id);
                 return Ok(Ended::Unspooled);
             }
             Failure::Quarantine { code, detail } => return self.quarantine(claim, code, &detail).await,
@@ -225,7 +224,9 @@ impl Lane {
             }
             Failure::Retry { code, detail, counts } => (code, detail, counts),
         };
-        if counts && source.attempts + 1 >= config.max_attempts {
+        // After an outage, however many attempts it took, one failure of another kind is not yet one too many.
+        let goes_on = source.error_code.as_deref().is_none_or(|before| before == code);
+        if counts && goes_on && source.attempts + 1 >= config.max_attempts {
             let code = if code.starts_with("source-") { code } else { "too-many-failures" };
             return self.quarantine(claim, code, &detail).await;
         }
@@ -247,9 +248,57 @@ impl Lane {
     }
 }
 
+/// Does the error say that the copy in the landing zone is gone or unreadable for good? Any other (too many open files,
+/// no memory) passes, and then the copy may be the only one: a core server does not keep its files for ever.
+fn is_lost(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
+/// Does `work`, and `aside` whenever `every` has passed, both at the same time: `work` goes on while `aside` waits.
+/// They want the same connections and the same rows, so neither may stand still because the other one does.
+async fn while_repeating<T, A: Future>(work: impl Future<Output = T>, every: Duration, aside: impl Fn() -> A) -> T {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let repeating = async {
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            aside().await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = repeating => unreachable!("it repeats for ever"),
+    }
+}
+
 /// What the tier asks for; nothing where it keeps originals, or where there is no PBX yet whose tier could ask.
 fn encode_settings(place: Option<&PbxPlace>) -> Option<EncodeSettings> {
     let tier = &place?.tier;
     let format = tier.format.parse().ok()?;
     Some(EncodeSettings { format, bitrate_bps: tier.bitrate_bps })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{Mutex, Notify};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_goes_on_while_the_prolonging_of_its_claim_waits_for_it() {
+        // What a catalogue's only writer is, or a row that the work has changed and not yet committed.
+        let (row, waiting) = (Mutex::new(()), Notify::new());
+        let work = async {
+            let _changed = row.lock().await;
+            waiting.notified().await;
+        };
+        let prolong = || async {
+            waiting.notify_one();
+            let _prolonged = row.lock().await;
+        };
+        let worked = while_repeating(work, Duration::from_millis(1), prolong);
+        let worked = tokio::time::timeout(Duration::from_secs(10), worked).await;
+        worked.expect("neither keeps the other from going on");
+    }
 }

@@ -1,6 +1,6 @@
 //! The FTP door: every PBX's recordings as a read-only tree of days, over FTP and explicit FTPS.
 //!
-//! [`Tree`] makes the tree from the catalogue and knows nothing of FTP; `path` decides what a client's path means;
+//! `tree` makes the tree from the catalogue and knows nothing of FTP; `path` decides what a client's path means;
 //! `backend` and `login` answer libunftp's questions from them; `transfer` moves the bytes; `server` accepts the
 //! connections, `session` and `slots` bound them, and `certificate` makes the one that nobody gave.
 //!
@@ -32,7 +32,6 @@ mod tests;
 pub use config::{Config, PortRange, TlsMode};
 pub use errors::{Error, Result};
 pub use server::FtpServer;
-pub use tree::{Entry, Node, Tree};
 
 /// Targets of `tracing` that no subscriber may record: their spans hold the paths and logins of FTP sessions.
 pub const QUIET_TARGETS: &[&str] = &["libunftp", "unftp_core"];

@@ -158,7 +158,7 @@ struct SessionBuilder {
 impl SessionBuilder {
     /// Serves one connection to its end; the slot is free once its last transfer has ended, too.
     async fn serve(self, stream: TcpStream, address: IpAddr, slot: Slot) {
-        let tls = self.certificate.is_some();
+        let tls = self.config.tls;
         let (stream, second) = match prepare(stream, self.config.idle_timeout) {
             Ok(handles) => handles,
             Err(error) => {
@@ -186,7 +186,9 @@ impl SessionBuilder {
             }
         };
         // From the greeting on; see `pace_replies`.
-        session.set_cork(tls);
+        if tls != TlsMode::Off {
+            session.hold_replies();
+        }
         tokio::select! {
             // Its only error is one that it has replied to.
             _ = server.service(stream) => {}
@@ -236,14 +238,14 @@ fn prepare(stream: TcpStream, stall_timeout: Duration) -> io::Result<(TcpStream,
 }
 
 /// Ends the session when it does not log in in time, or when the server stops. Runs until the session is over.
-async fn watch(session: &Session, tls: bool) {
+async fn watch(session: &Session, tls: TlsMode) {
     tokio::select! {
         () = session.logged_in() => {}
         () = session.stop.cancelled() => {}
         () = sleep(LOGIN_DEADLINE) => session.end(),
-        () = pace_replies(session), if tls => {}
+        () = pace_replies(session), if tls != TlsMode::Off => {}
     }
-    session.set_cork(false);
+    session.release_replies();
     session.stop.cancelled().await;
     if session.is_transferring() {
         session.transfers_done().await;
@@ -262,7 +264,7 @@ async fn watch(session: &Session, tls: bool) {
 async fn pace_replies(session: &Session) {
     loop {
         sleep(REPLY_PACE).await;
-        session.set_cork(false);
-        session.set_cork(true);
+        session.release_replies();
+        session.hold_replies();
     }
 }

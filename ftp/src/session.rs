@@ -147,9 +147,15 @@ impl Session {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// Holds replies back, or lets them go.
-    pub(crate) fn set_cork(&self, corked: bool) {
+    /// Holds replies back until [`Session::release_replies`].
+    pub(crate) fn hold_replies(&self) {
         // Where the system cannot do it, replies merely leave at once.
-        let _ = SockRef::from(&self.socket).set_tcp_cork(corked);
+        let _ = SockRef::from(&self.socket).set_tcp_cork(true);
+    }
+
+    /// Lets replies leave.
+    pub(crate) fn release_replies(&self) {
+        // It can fail only where holding them back failed too.
+        let _ = SockRef::from(&self.socket).set_tcp_cork(false);
     }
 }

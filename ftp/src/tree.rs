@@ -21,7 +21,7 @@ const YEARS: (i16, i16) = (1, 9998);
 
 /// What a scope sees.
 #[derive(Clone, Debug)]
-pub struct Tree {
+pub(crate) struct Tree {
     archive: Arc<Archive>,
     scope: Scope,
     zone: TimeZone,
@@ -29,7 +29,7 @@ pub struct Tree {
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node {
+pub(crate) enum Node {
     /// `/`.
     Root,
     /// `/YYYY`, by its first day.
@@ -44,18 +44,18 @@ pub enum Node {
 
 /// What a folder lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its name in the folder.
-    pub name: String,
+    pub(crate) name: String,
     /// Bytes of a recording; `None`: it is a folder.
-    pub size_bytes: Option<u64>,
+    pub(crate) size_bytes: Option<u64>,
     /// When a recording ended, which never changes; of a folder, when its time begins.
-    pub modified: Instant,
+    pub(crate) modified: Instant,
 }
 
 impl Tree {
     /// The tree of `scope`, its folders in the IANA zone `time_zone`; in UTC where this machine does not know that.
-    pub fn new(archive: Arc<Archive>, scope: Scope, time_zone: &str) -> Self {
+    pub(crate) fn new(archive: Arc<Archive>, scope: Scope, time_zone: &str) -> Self {
         // The file names in it were made by the same rule.
         Self { archive, scope, zone: TimeZone::get(time_zone).unwrap_or(TimeZone::UTC) }
     }
@@ -67,7 +67,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`Error::NotFound`] where there is nothing, nothing any more, or nothing in this scope: all the same.
-    pub async fn resolve(&self, path: &Path) -> Result<Node> {
+    pub(crate) async fn resolve(&self, path: &Path) -> Result<Node> {
         let absent = || Error::NotFound("path");
         let parts = settle(path).ok_or_else(absent)?;
         if parts.is_empty() {
@@ -95,7 +95,7 @@ impl Tree {
     ///
     /// # Errors
     /// What the catalogue fails with.
-    pub async fn list(&self, node: &Node) -> Result<Vec<Entry>> {
+    pub(crate) async fn list(&self, node: &Node) -> Result<Vec<Entry>> {
         match node {
             Node::Root => self.list_folders(node, Node::Year).await,
             Node::Year(_) => self.list_folders(node, Node::Month).await,
@@ -109,7 +109,7 @@ impl Tree {
     ///
     /// # Errors
     /// As [`Tree::resolve`]; also [`Error::NotFound`] when it is a folder, or ends before `offset`.
-    pub async fn open(&self, path: &Path, offset: u64) -> Result<AudioReader> {
+    pub(crate) async fn open(&self, path: &Path, offset: u64) -> Result<AudioReader> {
         match self.resolve(path).await? {
             Node::Recording(recording) if offset <= recording.size_bytes => {
                 self.archive.open_audio(self.scope, recording.id).await
@@ -122,7 +122,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`Error::NotFound`] for a folder outside time.
-    pub fn entry(&self, node: &Node) -> Result<Entry> {
+    pub(crate) fn entry(&self, node: &Node) -> Result<Entry> {
         let name = match node {
             Node::Root => return Ok(Entry { name: String::new(), size_bytes: None, modified: Instant::default() }),
             Node::Recording(recording) => return Ok(recording_entry(recording)),

@@ -4,7 +4,7 @@ use archive::{Actor, Archive, Instant, NewHold, Scope};
 
 use crate::config::Config;
 use crate::output::say;
-use crate::{Outcome, WrongUse, service};
+use crate::{Outcome, WrongUse, instance};
 
 /// A hold as it was typed.
 pub(super) struct Wanted {
@@ -18,7 +18,7 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn hold(config: &Config, wanted: Wanted) -> anyhow::Result<Outcome> {
-    let archive = service::open_archive(config, Some("hold")).await?;
+    let archive = instance::open_archive_for(config, "hold").await?;
     let rule = resolve(&archive, wanted).await?;
     let id = archive.set_hold(&Actor::command_line(), &rule).await.map_err(WrongUse::because)?;
     say(&format!("hold {id} is set"));
@@ -57,7 +57,7 @@ fn instant(text: &str) -> anyhow::Result<Instant> {
 }
 
 pub(super) async fn release(config: &Config, hold: &str) -> anyhow::Result<Outcome> {
-    let archive = service::open_archive(config, Some("release")).await?;
+    let archive = instance::open_archive_for(config, "release").await?;
     let id = hold.parse().map_err(WrongUse::because)?;
     archive.release_hold(&Actor::command_line(), id).await.map_err(WrongUse::because)?;
     say(&format!("hold {hold} is released"));
@@ -66,7 +66,7 @@ pub(super) async fn release(config: &Config, hold: &str) -> anyhow::Result<Outco
 }
 
 pub(super) async fn undelete(config: &Config, recording: &str) -> anyhow::Result<Outcome> {
-    let archive = service::open_archive(config, Some("undelete")).await?;
+    let archive = instance::open_archive_for(config, "undelete").await?;
     let id = recording.parse().map_err(WrongUse::because)?;
     archive.undelete(&Actor::command_line(), id).await.map_err(WrongUse::because)?;
     say(&format!("recording {recording} is visible again"));

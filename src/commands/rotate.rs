@@ -1,4 +1,5 @@
-//! `fonoteca rotate`: a round by hand, its preview, and the confirmation of what is older than an enrolment.
+//! `fonoteca rotate`: a run by hand, its preview, the confirmation of what is older than an enrolment, and the word of
+//! an operator for the clock.
 
 use std::sync::Arc;
 
@@ -6,41 +7,41 @@ use archive::Actor;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::output::{say, say_json};
-use crate::{Outcome, WrongUse, service};
+use crate::output::{Form, say, say_json};
+use crate::{Outcome, WrongUse, instance};
 
-pub(super) async fn rotate(config: &Config, as_json: bool) -> anyhow::Result<Outcome> {
-    let (_lock, archive) = service::open_archive_to_rotate(config).await?;
+pub(super) async fn rotate(config: &Config, form: Form) -> anyhow::Result<Outcome> {
+    let (_lock, archive) = instance::open_archive_to_rotate(config).await?;
     let rotation = rotation::Rotation::new(Arc::clone(&archive), config.rotation.clone());
     let report = rotation.rotate_once().await?;
-    match as_json {
-        true => say_json(&report)?,
-        false => say(&report.to_string()),
+    match form {
+        Form::Json => say_json(&report)?,
+        Form::Text => say(&report.to_string()),
     }
     archive.close().await?;
     Ok(if report.is_clean() { Outcome::Done } else { Outcome::FoundSomethingWrong })
 }
 
-pub(super) async fn preview(config: &Config, as_json: bool) -> anyhow::Result<Outcome> {
-    let archive = service::open_archive(config, Some("rotate")).await?;
+pub(super) async fn preview(config: &Config, form: Form) -> anyhow::Result<Outcome> {
+    let archive = instance::open_archive_for(config, "rotate").await?;
     let rotation = rotation::Rotation::new(Arc::clone(&archive), config.rotation.clone());
     let mut items = Vec::new();
     let summary = rotation
-        .plan(&mut |planned| match as_json {
-            true => items.push(json!(planned)),
-            false => say(&planned.to_string()),
+        .plan(&mut |planned| match form {
+            Form::Json => items.push(json!(planned)),
+            Form::Text => say(&planned.to_string()),
         })
         .await?;
-    match as_json {
-        true => say_json(&json!({ "items": items, "summary": summary }))?,
-        false => say(&summary.to_string()),
+    match form {
+        Form::Json => say_json(&json!({ "items": items, "summary": summary }))?,
+        Form::Text => say(&summary.to_string()),
     }
     archive.close().await?;
     Ok(Outcome::Done)
 }
 
 pub(super) async fn confirm(config: &Config, name: &str) -> anyhow::Result<Outcome> {
-    let archive = service::open_archive(config, Some("rotate")).await?;
+    let archive = instance::open_archive_for(config, "rotate").await?;
     let servers = archive.list_core_servers().await?;
     let server = servers.iter().find(|server| server.name == name);
     let server = server.ok_or_else(|| WrongUse::because(format!("there is no core server \"{name}\"")))?;
@@ -51,7 +52,7 @@ pub(super) async fn confirm(config: &Config, name: &str) -> anyhow::Result<Outco
 }
 
 pub(super) async fn accept_clock(config: &Config) -> anyhow::Result<Outcome> {
-    let archive = service::open_archive(config, Some("rotate")).await?;
+    let archive = instance::open_archive_for(config, "rotate").await?;
     let rotation = rotation::Rotation::new(Arc::clone(&archive), config.rotation.clone());
     rotation.accept_clock(&Actor::command_line()).await?;
     say("the next run goes by the clock as it is now");

@@ -33,7 +33,7 @@ pub(crate) async fn list(
 ) -> Answer<Listing<AuditAnswer>> {
     let page = PageRequest::only(parameters)?;
     let before = page.cursor_id::<AuditId>()?;
-    let rows = door.archive.list_audit_before(caller.scope, before, page.limit + 1).await?;
+    let rows = door.archive.list_audit(caller.scope, before, page.limit + 1).await?;
     let answers = rows.into_iter().map(|row| AuditAnswer {
         id: row.id.to_string(),
         at: row.at.to_string(),

@@ -81,7 +81,7 @@ pub(crate) async fn set(
     };
     let recording: Option<RecordingId> = recording.map(|id| id.parse()).transpose()?;
     let tenant = match (tenant, &pbx, caller.scope, recording) {
-        (Some(tenant), ..) => find_tenant(&door, caller.scope, &tenant).await?,
+        (Some(tenant), ..) => get_tenant(&door, caller.scope, &tenant).await?,
         (None, Some(pbx), ..) => pbx.tenant,
         (None, None, Scope::Tenant(tenant), _) => tenant,
         (None, None, scope, Some(recording)) => door
@@ -98,7 +98,7 @@ pub(crate) async fn set(
     Ok((StatusCode::CREATED, Json(NewHoldAnswer { id: id.to_string() })))
 }
 
-async fn find_tenant(door: &Door, scope: Scope, code_or_id: &str) -> Result<TenantId, Problem> {
+async fn get_tenant(door: &Door, scope: Scope, code_or_id: &str) -> Result<TenantId, Problem> {
     let id: Option<TenantId> = code_or_id.parse().ok();
     let tenants = door.archive.list_tenants(scope).await?;
     let found = tenants.into_iter().find(|tenant| tenant.code == code_or_id || Some(tenant.id) == id);

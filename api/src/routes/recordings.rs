@@ -113,7 +113,7 @@ pub(crate) async fn search(
         search.pbx = Some(door.archive.find_pbx(caller.scope, &pbx).await?.ok_or(Error::NotFound("PBX"))?.id);
     }
     if let Some(core_server) = core_server {
-        search.core_server = Some(find_core_server(&door, caller.scope, &core_server).await?);
+        search.core_server = Some(get_core_server(&door, caller.scope, &core_server).await?);
     }
     let found = door.archive.search(caller.scope, &search, after, page.limit).await?;
     let codes = pbx_codes(&door, caller.scope, &found.items).await?;
@@ -149,7 +149,7 @@ fn read_search(parameters: &mut Parameters) -> Result<Search, Problem> {
 }
 
 /// A core server by id for everybody (recordings carry it), by name only for operators, who know the names.
-async fn find_core_server(door: &Door, scope: Scope, name_or_id: &str) -> Result<CoreServerId, Problem> {
+async fn get_core_server(door: &Door, scope: Scope, name_or_id: &str) -> Result<CoreServerId, Problem> {
     if scope == Scope::Platform {
         let servers = door.archive.list_core_servers().await?;
         if let Some(server) = servers.iter().find(|server| server.name == name_or_id) {

@@ -77,9 +77,7 @@ async fn large_recording(t: &TestArchive) -> archive::RecordingId {
 async fn audited_download(t: &TestArchive) -> serde_json::Value {
     let look = async {
         loop {
-            t.archive.flush_reads().await.expect("flush");
-            let rows = t.archive.list_audit(archive::Scope::Platform, 100).await.expect("audit");
-            if let Some(row) = rows.iter().find(|row| row.action == "recording.download") {
+            if let Some(row) = t.audited("recording.download").await.first() {
                 return serde_json::from_str(&row.detail).expect("JSON");
             }
             tokio::task::yield_now().await;
@@ -199,7 +197,7 @@ async fn the_operations_listener_tells_health_readiness_and_metrics() {
         client.get(format!("http://{}{path}", serving.api)).bearer_auth(TestArchive::token("tenant")).send()
     };
     api(&format!("/api/v1/recordings/{id}/audio")).await.expect("GET").bytes().await.expect("body");
-    assert_eq!(api("/metrics").await.expect("GET").status(), 404, "not where customers are");
+    assert_eq!(api("/metrics").await.expect("GET").status(), 404, "not where strangers are");
     let operations = async |path: &str| {
         let answer = client.get(format!("http://{}{path}", serving.operations)).send().await.expect("GET");
         (answer.status().as_u16(), answer.text().await.expect("text"))

@@ -144,28 +144,32 @@ impl Archive {
             let id = PbxId::new(self.clock.now());
             let row = Row { table: "pbxs", kind: "PBX", key: "code", name: &it.code, columns, disabled: it.disabled };
             let pbx = self.put(tx, &row, id.into(), changes).await?;
-            self.put_policy(tx, pbx, it.days, it.quota).await?;
+            if self.put_policy(tx, pbx, it.days, it.quota).await? {
+                note_changed(changes, "PBX", &it.code);
+            }
         }
         Ok(())
     }
 
-    /// A PBX's own days and quota; with neither, its tier's apply and the policy goes.
-    async fn put_policy(&self, tx: &mut Tx, pbx: Value, days: Option<u32>, quota: Option<u64>) -> Result<()> {
+    /// A PBX's own days and quota; with neither, its tier's apply and the policy goes. Says whether that changed anything.
+    async fn put_policy(&self, tx: &mut Tx, pbx: Value, days: Option<u32>, quota: Option<u64>) -> Result<bool> {
         if days.is_none() && quota.is_none() {
-            tx.execute("DELETE FROM policies WHERE pbx_id = $1", vec![pbx]).await?;
-            return Ok(());
+            return Ok(tx.execute("DELETE FROM policies WHERE pbx_id = $1", vec![pbx]).await? > 0);
         }
         let now = self.clock.now();
         let mut params = vec![pbx];
         params.extend(params![PolicyId::new(now), days.map(i64::from), quota, now]);
-        tx.execute(
-            "INSERT INTO policies (pbx_id, id, days, quota_bytes, updated_at) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (pbx_id) DO UPDATE SET
-                 days = excluded.days, quota_bytes = excluded.quota_bytes, updated_at = excluded.updated_at",
-            params,
-        )
-        .await?;
-        Ok(())
+        let changed = tx
+            .execute(
+                "INSERT INTO policies (pbx_id, id, days, quota_bytes, updated_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (pbx_id) DO UPDATE SET
+                     days = excluded.days, quota_bytes = excluded.quota_bytes, updated_at = excluded.updated_at
+                 WHERE policies.days IS DISTINCT FROM excluded.days
+                     OR policies.quota_bytes IS DISTINCT FROM excluded.quota_bytes",
+                params,
+            )
+            .await?;
+        Ok(changed > 0)
     }
 
     async fn put_core_servers(&self, tx: &mut Tx, declaration: &Declaration, changes: &mut Vec<Change>) -> Result<()> {
@@ -192,12 +196,17 @@ impl Archive {
             let server = self.put(tx, &row, id.into(), changes).await?;
             for (token, code) in &it.aliases {
                 let pbx = find(tx, "pbxs", "PBX", code, "core server", &it.name).await?;
-                tx.execute(
-                    "INSERT INTO pbx_aliases (core_server_id, token, pbx_id) VALUES ($1, $2, $3)
-                     ON CONFLICT (core_server_id, token) DO UPDATE SET pbx_id = excluded.pbx_id",
-                    vec![server.clone(), Value::from(token), pbx],
-                )
-                .await?;
+                let changed = tx
+                    .execute(
+                        "INSERT INTO pbx_aliases (core_server_id, token, pbx_id) VALUES ($1, $2, $3)
+                         ON CONFLICT (core_server_id, token) DO UPDATE SET pbx_id = excluded.pbx_id
+                         WHERE pbx_aliases.pbx_id <> excluded.pbx_id",
+                        vec![server.clone(), Value::from(token), pbx],
+                    )
+                    .await?;
+                if changed > 0 {
+                    note_changed(changes, "core server", &it.name);
+                }
             }
         }
         Ok(())
@@ -225,13 +234,17 @@ impl Archive {
                 let now = self.clock.now();
                 let mut params = params![TokenId::new(now), Sha256::of(token.as_bytes()), now];
                 params.push(user);
-                tx.execute(
-                    "INSERT INTO tokens (id, user_id, name, secret_hash, created_at)
-                     VALUES ($1, $4, 'declared', $2, $3)
-                     ON CONFLICT (secret_hash) DO NOTHING",
-                    params,
-                )
-                .await?;
+                let added = tx
+                    .execute(
+                        "INSERT INTO tokens (id, user_id, name, secret_hash, created_at)
+                         VALUES ($1, $4, 'declared', $2, $3)
+                         ON CONFLICT (secret_hash) DO NOTHING",
+                        params,
+                    )
+                    .await?;
+                if added > 0 {
+                    note_changed(changes, "user", &it.login);
+                }
             }
         }
         Ok(())
@@ -305,6 +318,13 @@ impl Archive {
             note("changed");
         }
         Ok(id)
+    }
+}
+
+/// Notes that something of the entry changed that is not in its own row, unless it is noted already.
+fn note_changed(changes: &mut Vec<Change>, kind: &'static str, name: &str) {
+    if !changes.iter().any(|change| change.kind == kind && change.name == name) {
+        changes.push(Change { what: "changed", kind, name: name.to_owned() });
     }
 }
 

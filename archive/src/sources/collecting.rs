@@ -12,7 +12,7 @@ use crate::Archive;
 use crate::clock::Instant;
 use crate::db::{Value, params};
 use crate::error::Result;
-use crate::id::CoreServerId;
+use crate::id::{CoreServerId, SourceId};
 use crate::organisation::PbxPlace;
 
 /// Paths looked up in one statement.
@@ -64,6 +64,26 @@ impl Archive {
         self.db.fetch_all(sql, params![&self.instance]).await?.iter().map(Source::from_row).collect()
     }
 
+    /// Those of the sources of which nothing need lie in this instance's landing zone any more: they have ended, or another
+    /// instance has taken them over.
+    pub async fn list_ended_here(&self, sources: &[SourceId]) -> Result<Vec<SourceId>> {
+        let places: Vec<String> = (2..LOOKUP + 2).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT id FROM sources WHERE (state IN ('done', 'quarantined') OR instance <> $1) AND id IN ({})",
+            places.join(", ")
+        );
+        let mut ended = Vec::new();
+        for batch in sources.chunks(LOOKUP) {
+            let filled = batch.iter().chain(std::iter::repeat(&batch[batch.len() - 1])).take(LOOKUP);
+            let mut params = params![&self.instance];
+            params.extend(filled.map(|id| Value::from(*id)));
+            for row in self.db.fetch_all(sql.clone(), params).await? {
+                ended.push(row.get("id")?);
+            }
+        }
+        Ok(ended)
+    }
+
     /// spooled → discovered, for what another instance spooled and then did not touch for as long as `idle`: it is gone,
     /// and its landing zone with it. Should it wake up after all, its claims are no longer good. Says how many.
     pub async fn reclaim_spooled(&self, core_server: CoreServerId, idle: Duration) -> Result<u64> {
@@ -75,6 +95,20 @@ impl Archive {
                  WHERE core_server_id = $1 AND state IN ('discovered', 'spooled') AND state = 'spooled'
                      AND instance <> $2 AND lease_until < $3 AND next_try_at < $4",
                 params![core_server, &self.instance, db_now.minus(idle), self.clock.now().minus(idle)],
+            )
+            .await
+    }
+
+    /// Makes due at once what would wait for longer than `longest`: nobody puts anything off for so long, so the clock was
+    /// ahead when it was put off. Says how many.
+    pub async fn mend_waiting_times(&self, core_server: CoreServerId, longest: Duration) -> Result<u64> {
+        let now = self.clock.now();
+        self.db
+            .execute(
+                "UPDATE sources
+                 SET next_try_at = $1
+                 WHERE core_server_id = $2 AND state IN ('discovered', 'spooled') AND next_try_at > $3",
+                params![now, core_server, now.plus(longest)],
             )
             .await
     }

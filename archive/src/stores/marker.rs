@@ -5,21 +5,21 @@ use object_store::{PutMode, PutOptions, PutPayload};
 
 use super::{Store, parse_key};
 use crate::error::{Error, Result};
-use crate::id::CatalogueId;
+use crate::id::{CatalogueId, StoreId};
 
 /// Where the marker lies.
 pub(super) const KEY: &str = "fonoteca-store.txt";
 
-impl Store {
-    fn marker(&self, catalogue: CatalogueId) -> String {
-        format!("fonoteca store\nstore {}\ncatalogue {catalogue}\n", self.id())
-    }
+fn marker(store: StoreId, catalogue: CatalogueId) -> String {
+    format!("fonoteca store\nstore {store}\ncatalogue {catalogue}\n")
+}
 
+impl Store {
     /// Puts the marker into a store that the catalogue meets for the first time; refuses one that has another's.
     pub(crate) async fn place_marker(&self, catalogue: CatalogueId) -> Result<()> {
         if self.get_bytes(KEY).await?.is_none() {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-            let payload = PutPayload::from(self.marker(catalogue).into_bytes());
+            let payload = PutPayload::from(marker(self.id(), catalogue).into_bytes());
             match self.objects.put_opts(&parse_key(KEY)?, payload, options).await {
                 Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -28,13 +28,21 @@ impl Store {
         self.check_marker(catalogue).await
     }
 
+    /// Which store its marker says it is, where that is one of this catalogue.
+    pub(crate) async fn find_marked_id(&self, catalogue: CatalogueId) -> Result<Option<StoreId>> {
+        let Some(bytes) = self.get_bytes(KEY).await? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        let id = text.lines().find_map(|line| line.strip_prefix("store ")?.parse().ok());
+        Ok(id.filter(|id| marker(*id, catalogue) == text))
+    }
+
     /// Looks whether this is still the store that the catalogue means.
     ///
     /// # Errors
     /// [`Error::Marker`] when it is not, or when its disk is not mounted.
     pub(crate) async fn check_marker(&self, catalogue: CatalogueId) -> Result<()> {
         let what = match self.get_bytes(KEY).await? {
-            Some(bytes) if bytes == self.marker(catalogue).as_bytes() => return Ok(()),
+            Some(bytes) if bytes == marker(self.id(), catalogue).as_bytes() => return Ok(()),
             Some(_) => "its marker belongs to another store or another catalogue",
             None => "its marker is not there: is the disk mounted, the bucket the right one?",
         };
@@ -47,7 +55,6 @@ mod tests {
     use super::super::StoreConfig;
     use super::*;
     use crate::clock::Instant;
-    use crate::id::StoreId;
 
     #[tokio::test]
     async fn a_store_of_another_catalogue_and_an_unmounted_one_are_refused() {

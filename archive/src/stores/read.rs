@@ -45,7 +45,7 @@ fn read_file(file: Arc<std::fs::File>, from: u64, to: u64) -> ByteStream {
             if at >= to {
                 return Ok(None);
             }
-            let length = usize::try_from((to - at).min(BLOCK_BYTES)).expect("a block fits in memory");
+            let length = usize::try_from((to - at).min(BLOCK_BYTES)).expect("no block is longer than BLOCK_BYTES");
             let block = tokio::task::spawn_blocking(move || {
                 let mut block = vec![0; length];
                 file.read_exact_at(&mut block, at).map(|()| block)

@@ -191,3 +191,14 @@ fn a_directory_that_cannot_be_made_is_named() {
     let complaint = Store::open(store_id(), &config("/proc/nowhere".to_owned(), &[])).unwrap_err().to_string();
     assert!(complaint.contains("/proc/nowhere"), "{complaint}");
 }
+
+#[tokio::test]
+async fn what_a_put_that_was_cut_off_left_on_a_disk_goes_with_its_object() {
+    let t = on_disk().await;
+    let unfinished = t.directory.path().join("store/a/b.mp3#1");
+    std::fs::create_dir_all(unfinished.parent().unwrap()).unwrap();
+    std::fs::write(&unfinished, b"half").unwrap();
+    t.store.remove("a/b.mp3").await.unwrap();
+    assert!(!unfinished.exists());
+    t.store.remove("a/b.mp3").await.unwrap();
+}

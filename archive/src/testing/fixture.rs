@@ -1,5 +1,6 @@
 //! An archive on a real database and a real disk, with two resellers, three tenants and four PBXs in it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::sources::{NewSource, SourceClaim};
 use crate::stores::StoreConfig;
 use crate::verify::Depth;
 use crate::words::{Direction, Leg};
-use crate::{Archive, Options};
+use crate::{Archive, AuditRow, Options, PurgeRound, Purged};
 
 /// 2026-11-21T12:00:00Z: what the fixture's clock shows at first.
 const START: Instant = Instant::from_millis(1_795_262_400_000);
@@ -79,7 +80,7 @@ impl TestArchive {
     pub const PASSWORD: &'static str = "correct horse battery";
 
     /// Its hash, made once: hashing it for every login of every test would take longer than the tests.
-    const PASSWORD_HASH: &'static str =
+    pub const PASSWORD_HASH: &'static str =
         "$argon2id$v=19$m=19456,t=2,p=1$u0NipABu4uXhB/AhmkbkiQ$09HDl5t6XfstDHVvVMTNKdx/jkwgynr3LzUi+K8n2Bk";
 
     /// The bearer token of the user with that login.
@@ -240,6 +241,41 @@ impl TestArchive {
             Delivered::Archived(id) => id,
             other => panic!("expected a new recording, got {other:?}"),
         }
+    }
+
+    /// Purges up to ten recordings whose grace period is over.
+    pub async fn purge(&self) -> Purged {
+        self.archive.purge_batch(&mut PurgeRound::default(), 10).await.expect("purge")
+    }
+
+    /// How many recordings were purged so far.
+    pub async fn count_tombstones(&self) -> u64 {
+        let row = self.archive.db.fetch_one("SELECT count(*) AS n FROM tombstones", vec![]).await;
+        row.and_then(|row| row.get("n")).expect("count the tombstones")
+    }
+
+    /// The file of the recording in the disk store.
+    pub fn stored_file(&self, id: RecordingId) -> PathBuf {
+        let mut directories = vec![self.directory.path().join("store")];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).expect("list the store") {
+                let entry = entry.expect("list the store");
+                if entry.path().is_dir() {
+                    directories.push(entry.path());
+                } else if entry.file_name().to_string_lossy().starts_with(&id.to_string()) {
+                    return entry.path();
+                }
+            }
+        }
+        panic!("no object of recording {id}");
+    }
+
+    /// Every row of the audit about `action`, newest first, with the reads that were noted so far.
+    pub async fn audited(&self, action: &str) -> Vec<AuditRow> {
+        self.archive.flush_reads().await.expect("flush the reads");
+        let mut rows = self.archive.list_audit(Scope::Platform, None, 1000).await.expect("list the audit");
+        rows.retain(|row| row.action == action);
+        rows
     }
 
     /// The end of every test: catalogue and stores agree, down to the last byte.

@@ -36,6 +36,8 @@ pub(super) struct Walked {
     pub(super) known: Vec<u128>,
     /// How many folders or files could not be looked at.
     pub(super) unreadable: u64,
+    /// How many links, and folders of other file systems: recordings behind them are not collected.
+    pub(super) not_followed: u64,
 }
 
 /// Makes fingerprints of files: 128 bits under keys of this process, so that no two files of a spool ever share one, by
@@ -65,13 +67,20 @@ impl Walk {
     pub(super) fn run(&self, batches: &mpsc::Sender<Vec<Listed>>) -> io::Result<Walked> {
         // A spool that is not there must not look like an empty one.
         std::fs::read_dir(&self.root)?;
+        let device = std::fs::metadata(&self.root)?.dev();
         let (mut walked, mut batch) = (Walked::default(), Vec::new());
         let entries = WalkDir::new(&self.root).follow_links(false).same_file_system(true).max_depth(MAX_DEPTH);
         for entry in entries.into_iter().filter_entry(is_wanted) {
             if self.stop.is_cancelled() {
                 break;
             }
-            match entry.and_then(|entry| self.look_at(&entry)) {
+            let listed = entry.and_then(|entry| {
+                let kind = entry.file_type();
+                let is_elsewhere = kind.is_symlink() || (kind.is_dir() && entry.metadata()?.dev() != device);
+                walked.not_followed += u64::from(is_elsewhere && entry.depth() > 0);
+                self.look_at(&entry)
+            });
+            match listed {
                 Ok(Some(listed)) if self.known.contains(&listed.fingerprint) => walked.known.push(listed.fingerprint),
                 Ok(Some(listed)) => batch.push(listed),
                 Ok(None) => {}
@@ -151,7 +160,7 @@ mod tests {
         std::os::unix::fs::symlink(&root, root.join("acme/loop")).unwrap();
         let (paths, walked, _) = walk(&root, HashSet::new());
         assert_eq!(paths, ["acme/2026/11/21/a.wav", "b.gsm"]);
-        assert_eq!(walked.unreadable, 0);
+        assert_eq!((walked.unreadable, walked.not_followed), (0, 3));
     }
 
     #[test]

@@ -130,3 +130,25 @@ async fn a_duplicate_leaves_as_its_twin_does() {
     assert!(!twin.exists());
     rig.finish().await;
 }
+
+#[tokio::test]
+async fn sources_that_cannot_be_removed_keep_no_other_from_being_removed() {
+    let rig = Rig::start().await;
+    rig.set_after(AfterArchive::Delete { after_s: 60 }).await;
+    let server = rig.t.core_server().await;
+    rig.t.archive.confirm_enrolment(&Actor::command_line(), server.id).await.unwrap();
+    // They fill a batch, and have been due the longest.
+    let stuck: Vec<_> = (0..2).map(|n| rig.put(&format!("acme/1795246782.{n}.wav"), &wav(1, 300 + n))).collect();
+    assert_eq!(rig.collect().await.archived, 2);
+    rig.t.clock.advance(Duration::from_secs(1));
+    let others: Vec<_> = (2..5).map(|n| rig.put(&format!("acme/1795246782.{n}.wav"), &wav(1, 300 + n))).collect();
+    assert_eq!(rig.collect().await.archived, 3);
+    rig.t.clock.advance(DAY);
+    let writers: Vec<_> = stuck.iter().map(|file| fs::File::options().append(true).open(file).unwrap()).collect();
+    assert_eq!(rig.collect().await.removed, 3);
+    assert!(stuck.iter().all(|file| file.exists()) && !others.iter().any(|file| file.exists()));
+    drop(writers);
+    rig.t.clock.advance(Duration::from_secs(600));
+    assert_eq!(rig.collect().await.removed, 2);
+    rig.finish().await;
+}

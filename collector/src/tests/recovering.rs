@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use archive::{Sha256, SourceState};
+use tokio_util::sync::CancellationToken;
 
 use super::rig::{Rig, wav};
 
@@ -144,4 +145,111 @@ async fn two_instances_share_the_work_and_archive_each_recording_once() {
     assert_eq!(rig.recordings().await.len(), 20);
     other.close().await.unwrap();
     rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_recording_that_takes_long_leaves_the_places_beside_it_to_others() {
+    let rig = Rig::start().await;
+    rig.put(CALL, &wav(1, 300));
+    rig.scan().await;
+    let lane = rig.lane().await;
+    // Nobody is free to encode: what is in work stays in work.
+    let busy = lane.shared.workers.acquire_many(rig.config.workers as u32).await.unwrap();
+    let stop = CancellationToken::new();
+    let arrives = async {
+        wait_for_spooled(&rig, 1).await;
+        rig.put(&CALL.replace("782.0", "783.0"), &wav(1, 400));
+        lane.scan(&stop).await.unwrap();
+        wait_for_spooled(&rig, 2).await;
+        drop(busy);
+    };
+    let (collected, ()) = tokio::join!(lane.work_until_idle(&stop), arrives);
+    assert_eq!(collected.unwrap().archived, 2);
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn an_outage_does_not_count_against_what_fails_after_it() {
+    let mut rig = Rig::start().await;
+    rig.config.max_attempts = 2;
+    rig.put(CALL, &wav(2, 300));
+    rig.scan().await;
+    let elsewhere = rig.t.directory.path().join("elsewhere");
+    fs::rename(&rig.spool, &elsewhere).unwrap();
+    for _ in 0..3 {
+        assert_eq!(rig.collect().await.unreachable, 1);
+        rig.t.clock.advance(HOUR);
+    }
+    // The spool is there again, but not yet all of it.
+    fs::create_dir(&rig.spool).unwrap();
+    fs::write(rig.spool.join("a.lock"), b"").unwrap();
+    let collected = rig.collect().await;
+    assert_eq!((collected.failed, collected.quarantined), (1, 0));
+    fs::rename(elsewhere.join("acme"), rig.spool.join("acme")).unwrap();
+    rig.t.clock.advance(HOUR);
+    assert_eq!(rig.collect().await.archived, 1);
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_discovered_while_the_clock_was_ahead_does_not_wait_for_that_time() {
+    let rig = Rig::start().await;
+    rig.put(CALL, &wav(2, 300));
+    let right = rig.t.now();
+    rig.t.clock.advance(1000 * HOUR);
+    rig.scan().await;
+    rig.t.clock.set(right);
+    assert_eq!(rig.collect().await.archived, 1);
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn what_another_instance_took_over_makes_room_in_the_landing_zone() {
+    let mut rig = Rig::start().await;
+    rig.config.spool_budget = 1;
+    rig.put(CALL, &wav(1, 300));
+    let first = rig.collector();
+    rig.unmount_store();
+    assert_eq!(first.collect_once(None).await.unwrap().failed, 1);
+    rig.mount_store();
+    rig.t.clock.advance(HOUR);
+    let other = rig.t.another_instance("test-2").await;
+    let server = rig.t.core_server().await;
+    assert_eq!(other.reclaim_spooled(server.id, Duration::ZERO).await.unwrap(), 1);
+    let landing = rig.t.directory.path().join("landing-2");
+    let second = crate::Collector::new(std::sync::Arc::clone(&other), rig.config.clone(), landing).unwrap();
+    assert_eq!(second.collect_once(None).await.unwrap().archived, 1);
+    rig.put(&CALL.replace("782.0", "783.0"), &wav(1, 400));
+    assert_eq!(first.collect_once(None).await.unwrap().archived, 1);
+    other.close().await.unwrap();
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_went_to_this_instance_again_leaves_it_the_copy() {
+    let rig = Rig::start().await;
+    let file = rig.put(CALL, &wav(1, 300));
+    rig.scan().await;
+    let (lane, server) = (rig.lane().await, rig.t.core_server().await);
+    rig.unmount_store();
+    let stop = CancellationToken::new();
+    assert_eq!(lane.work_until_idle(&stop).await.unwrap().failed, 1);
+    rig.t.clock.advance(HOUR);
+    let stale = rig.t.archive.claim_sources(server.id, HOUR, 1).await.unwrap().remove(0);
+    rig.t.archive.release_own_claims().await.unwrap();
+    rig.mount_store();
+    assert_eq!(std::sync::Arc::clone(&lane).work(stale).await, crate::work::Ended::Lost);
+    // The core server has let go of it meanwhile.
+    fs::remove_file(file).unwrap();
+    assert_eq!(lane.work_until_idle(&stop).await.unwrap().archived, 1);
+    rig.finish().await;
+}
+
+async fn wait_for_spooled(rig: &Rig, count: usize) {
+    let spooled = async {
+        while rig.sources(SourceState::Spooled).await.len() < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), spooled).await.expect("spooled in time");
 }

@@ -67,9 +67,7 @@ impl Door {
 
     /// Every audit row of that action, oldest first.
     pub(super) async fn audit(&self, action: &str) -> Vec<AuditRow> {
-        self.t.archive.flush_reads().await.unwrap();
-        let mut rows = self.t.archive.list_audit(Scope::Platform, 1000).await.unwrap();
-        rows.retain(|row| row.action == action);
+        let mut rows = self.t.audited(action).await;
         rows.reverse();
         rows
     }

@@ -8,7 +8,7 @@ use archive::testing::{Call, TestArchive};
 use archive::{Error, ExpiryReason, Instant, RecordingId, Scope};
 use futures_util::TryStreamExt;
 
-use crate::{Node, Tree};
+use crate::tree::{Node, Tree};
 
 fn at(text: &str) -> Instant {
     text.parse::<jiff::Timestamp>().unwrap().into()

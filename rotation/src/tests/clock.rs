@@ -91,7 +91,7 @@ async fn an_operator_can_accept_the_clock_either_way() {
     rotation.accept_clock(&Actor::command_line()).await.unwrap();
     let report = rotation.rotate_once().await.unwrap();
     assert_eq!((report.outcome, report.purged.recordings), (Outcome::Done, 0));
-    let audit = t.archive.list_audit(Scope::Platform, 100).await.unwrap();
+    let audit = t.archive.list_audit(Scope::Platform, None, 100).await.unwrap();
     assert_eq!(audit.iter().filter(|row| row.action == "clock.accept").count(), 2);
     t.finish().await;
 }

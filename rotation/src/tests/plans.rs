@@ -25,7 +25,7 @@ async fn a_plan_is_what_the_run_then_does_and_changes_nothing() {
 
     let rotation = rotation(&t);
     let state = async || {
-        let audit = t.archive.list_audit(Scope::Platform, 1000).await.unwrap().len();
+        let audit = t.archive.list_audit(Scope::Platform, None, 1000).await.unwrap().len();
         let events = t.archive.list_unsent_events(1000).await.unwrap().len();
         let runs = t.archive.list_runs(Scope::Platform, "rotation", None, 10).await.unwrap().len();
         (usage(&t).await, audit, events, runs)

@@ -1,25 +1,9 @@
 //! Purging, and what fails on the way.
 
 use archive::testing::{Call, TestArchive};
-use archive::{Delivered, RecordingId, UsageClass};
+use archive::{Delivered, UsageClass};
 
 use super::fixture::*;
-
-/// The file of a recording in the store.
-fn stored_file(t: &TestArchive, id: RecordingId) -> std::path::PathBuf {
-    let mut directories = vec![t.directory.path().join("store")];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.file_name().unwrap().to_str().unwrap().starts_with(&id.to_string()) {
-                return path;
-            }
-        }
-    }
-    panic!("no object of recording {id}");
-}
 
 #[tokio::test]
 async fn a_purge_waits_for_the_grace_period_and_its_tombstone_refuses_the_recording() {
@@ -73,7 +57,7 @@ async fn an_object_that_cannot_be_removed_stops_no_other() {
     // More than a whole batch that cannot be removed, in front of those that can.
     let mut broken = Vec::new();
     for id in &recordings[..4] {
-        let file = stored_file(&t, *id);
+        let file = t.stored_file(*id);
         std::fs::remove_file(&file).unwrap();
         std::fs::create_dir_all(file.join("in the way")).unwrap();
         broken.push(file);
@@ -91,7 +75,7 @@ async fn an_object_that_cannot_be_removed_stops_no_other() {
     let report = rotation.rotate_once().await.unwrap();
     assert_eq!((report.purged.recordings, report.purge_failures), (5, 0));
     assert!(report.is_clean());
-    assert_eq!(t.archive.count_tombstones().await.unwrap(), 9);
+    assert_eq!(t.count_tombstones().await, 9);
     t.finish().await;
 }
 

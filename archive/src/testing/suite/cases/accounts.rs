@@ -55,6 +55,33 @@ pub async fn applying_twice_changes_nothing_and_a_bad_entry_changes_nothing_at_a
     t.finish().await;
 }
 
+pub async fn a_change_of_retention_or_of_an_alias_is_previewed_and_audited(t: TestArchive) {
+    let actor = Actor::command_line();
+    let mut changed = t.declaration();
+    changed.pbxs[0].days = Some(1);
+    changed.core_servers[0].aliases.insert("acme.example".to_owned(), "acme".to_owned());
+    let names = |changes: &[crate::Change]| changes.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+    let audited = t.audited("apply").await.len();
+    assert_eq!(names(&t.archive.preview_apply(&actor, &changed).await.unwrap()), ["acme", "core-1"]);
+    assert_eq!(names(&t.archive.apply(&actor, &changed).await.unwrap()), ["acme", "core-1"]);
+    assert_eq!(t.audited("apply").await.len(), audited + 1);
+    assert_eq!(t.archive.apply(&actor, &changed).await.unwrap(), vec![]);
+    // Another tenant's recordings from now on: the operator must be told.
+    changed.core_servers[0].aliases.insert("acme.example".to_owned(), "cobalt".to_owned());
+    assert_eq!(names(&t.archive.preview_apply(&actor, &changed).await.unwrap()), ["core-1"]);
+    // And back to the days of its tier.
+    assert_eq!(names(&t.archive.apply(&actor, &t.declaration()).await.unwrap()), ["acme"]);
+    t.finish().await;
+}
+
+pub async fn a_start_that_was_cut_off_between_marker_and_row_goes_on_with_its_store(t: TestArchive) {
+    assert_eq!(t.sabotage("DELETE FROM stores").await, 1);
+    let next = t.another_instance("test-2").await;
+    assert_eq!(next.stores()[0].id(), t.archive.stores()[0].id());
+    next.close().await.unwrap();
+    t.finish().await;
+}
+
 pub async fn passwords_tokens_and_disabling_take_effect_at_once(t: TestArchive) {
     let archive = &t.archive;
     let user = archive.log_in("tenant", TestArchive::PASSWORD, HERE).await.unwrap();
@@ -118,7 +145,7 @@ pub async fn the_audit_chain_shows_a_changed_row(t: TestArchive) {
     t.archive.note_read(&actor, "recording.download", None, None, &json!({}));
     t.archive.flush_reads().await.unwrap();
     assert_eq!((t.archive.seal_audit().await.unwrap(), t.archive.verify_audit().await.unwrap()), (1, 7));
-    assert_eq!(t.archive.list_audit(Scope::Platform, 100).await.unwrap().len(), 7);
+    assert_eq!(t.archive.list_audit(Scope::Platform, None, 100).await.unwrap().len(), 7);
 
     let change = "UPDATE audit SET detail = $1 WHERE seal_number = 3";
     let before: String = {

@@ -121,7 +121,6 @@ pub async fn what_is_older_than_the_enrolment_is_guarded_until_confirmed(t: Test
     let due = async || t.archive.list_expirable(place.pbx, t.now(), t.now(), None, 10).await.unwrap();
     assert_eq!(due().await.iter().map(|it| it.id).collect::<Vec<_>>(), vec![fresh]);
     assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), b"from now".len() as u64);
-    assert_eq!(t.archive.count_guarded(server.id).await.unwrap(), 1);
 
     let tenant = Actor { scope: Scope::Tenant(place.tenant), ..Actor::command_line() };
     assert!(matches!(t.archive.confirm_enrolment(&tenant, server.id).await, Err(Error::Forbidden(_))));
@@ -221,4 +220,69 @@ pub async fn a_collector_learns_what_is_known_what_lies_here_and_what_a_lost_ins
     assert!(matches!(t.archive.check_stores(None).await, Err(Error::Marker { .. })));
     other.close().await.unwrap();
     t.archive.close().await.unwrap();
+}
+
+pub async fn what_is_delivered_by_two_at_the_same_moment_is_archived_once(t: TestArchive) {
+    let other = t.another_instance("test-2").await;
+    for n in 0..20_u32 {
+        // The very recording by two sources, and two legs of one call: both meet in a unique index.
+        let call = Call::new("acme", &n.to_string(), t.now(), &n.to_le_bytes());
+        let leg = Call { leg: Leg::Caller, ..call.clone() };
+        let mut deliveries = Vec::new();
+        for call in [&call, &call, &leg] {
+            t.clock.advance(Duration::from_millis(1));
+            let claim = t.spool(call).await;
+            deliveries.push(t.delivery(claim, call).await);
+        }
+        let (first, second, leg) = tokio::join!(
+            t.archive.deliver(&deliveries[0]),
+            other.deliver(&deliveries[1]),
+            other.deliver(&deliveries[2])
+        );
+        assert!(matches!(leg.unwrap(), Delivered::Archived(_)));
+        match (first.unwrap(), second.unwrap()) {
+            (Delivered::Archived(a), Delivered::Duplicate(b)) | (Delivered::Duplicate(b), Delivered::Archived(a)) => {
+                assert_eq!(a, b);
+            }
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+    let page = t.archive.search(Scope::Platform, &Search::default(), None, 100).await.unwrap();
+    assert_eq!(page.items.len(), 40);
+    let calls: HashSet<_> = page.items.iter().map(|it| it.call).collect();
+    assert_eq!(calls.len(), 20);
+    t.archive.sweep_objects(100).await.unwrap();
+    other.close().await.unwrap();
+    t.finish().await;
+}
+
+pub async fn what_arrives_while_an_operator_confirms_is_confirmed_too(t: TestArchive) {
+    let (server, actor) = (t.core_server().await, Actor::command_line());
+    let other = t.another_instance("test-2").await;
+    let old = t.now().minus(Duration::from_secs(400 * 86_400));
+    for round in 0..10_u32 {
+        t.sabotage("UPDATE core_servers SET confirmed_at = NULL").await;
+        let mut deliveries = Vec::new();
+        for n in 0..8_u32 {
+            let call = Call::new("acme", &format!("{round}.{n}"), old, &(8 * round + n).to_le_bytes());
+            let claim = t.spool(&call).await;
+            deliveries.push(t.delivery(claim, &call).await);
+        }
+        // When the first is there, the others are about to be.
+        let confirm = async {
+            while t.sabotage("UPDATE recordings SET guarded = guarded WHERE guarded = 1").await == 0 {
+                tokio::task::yield_now().await;
+            }
+            other.confirm_enrolment(&actor, server.id).await.unwrap();
+        };
+        let delivered = futures_util::future::join_all(deliveries.iter().map(|it| t.archive.deliver(it)));
+        let (delivered, ()) = tokio::join!(delivered, confirm);
+        assert!(delivered.into_iter().all(|it| matches!(it, Ok(Delivered::Archived(_)))));
+        // Nobody would ever confirm again what was confirmed.
+        let left = t.sabotage("UPDATE recordings SET guarded = guarded WHERE guarded = 1").await;
+        assert_eq!(left, 0, "round {round}");
+        t.clock.advance(Duration::from_millis(1));
+    }
+    other.close().await.unwrap();
+    t.finish().await;
 }

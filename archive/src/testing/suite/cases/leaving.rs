@@ -62,7 +62,7 @@ pub async fn a_hold_set_between_expiry_and_purge_brings_back_what_it_reaches(t: 
     t.archive.set_hold(&Actor::command_line(), &matter).await.unwrap();
     assert!(t.archive.get_recording(Scope::Platform, reached).await.is_ok(), "visible again at once");
     t.clock.advance(HOUR);
-    assert_eq!(t.archive.purge_due(10).await.unwrap().recordings, 1);
+    assert_eq!(t.purge().await.recordings, 1);
     assert!(t.archive.get_recording(Scope::Platform, reached).await.is_ok());
     assert_eq!(usage(&t, UsageClass::Live).await.0, 1);
     t.finish().await;
@@ -80,7 +80,7 @@ pub async fn usage_follows_a_recording_through_its_life(t: TestArchive) {
     assert_eq!((usage(&t, UsageClass::Live).await, usage(&t, UsageClass::Grace).await.0), ((1, 10_000, 8), 0));
     expire(&t, &place, &[id]).await;
     t.clock.advance(HOUR);
-    let purged = t.archive.purge_due(10).await.unwrap();
+    let purged = t.purge().await;
     assert_eq!((purged.recordings, purged.stored_bytes, purged.failed), (1, 8, 0));
     assert_eq!(t.archive.list_usage(Scope::Platform).await.unwrap(), vec![]);
     t.finish().await;
@@ -91,10 +91,10 @@ pub async fn a_purged_recording_leaves_a_tombstone_that_refuses_it(t: TestArchiv
     let call = Call::new("acme", "1.1", t.now(), b"once only");
     let id = t.record(&call).await;
     expire(&t, &place, &[id]).await;
-    assert_eq!(t.archive.purge_due(10).await.unwrap().recordings, 0, "its grace period still runs");
+    assert_eq!(t.purge().await.recordings, 0, "its grace period still runs");
     t.clock.advance(HOUR);
-    assert_eq!(t.archive.purge_due(10).await.unwrap().recordings, 1);
-    assert_eq!(t.archive.count_tombstones().await.unwrap(), 1);
+    assert_eq!(t.purge().await.recordings, 1);
+    assert_eq!(t.count_tombstones().await, 1);
     assert_eq!(t.deliver(&call).await, Delivered::Refused(id));
     t.archive.sweep_objects(10).await.unwrap();
     t.finish().await;
@@ -113,7 +113,7 @@ pub async fn undelete_works_until_the_purge_and_only_in_scope(t: TestArchive) {
     assert!(t.archive.get_recording(owner.scope, id).await.is_ok());
     expire(&t, &place, &[id]).await;
     t.clock.advance(HOUR);
-    t.archive.purge_due(10).await.unwrap();
+    t.purge().await;
     assert!(matches!(t.archive.undelete(&owner, id).await, Err(Error::NotFound(_))));
     t.finish().await;
 }
@@ -135,8 +135,7 @@ pub async fn a_hold_and_a_purge_never_pass_each_other(t: TestArchive) {
             }
             other.set_hold(&actor, &matter).await
         };
-        let (hold, purged) = tokio::join!(set, t.archive.purge_due(10));
-        purged.unwrap();
+        let (hold, _) = tokio::join!(set, t.purge());
         let visible = t.archive.get_recording(Scope::Platform, id).await.is_ok();
         match hold {
             // Whoever was told that it is held can still hear it.

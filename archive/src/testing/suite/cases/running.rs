@@ -63,7 +63,7 @@ pub async fn a_run_is_finished_once_with_its_report_its_events_and_its_row_of_th
     assert_eq!((last.id, last.finished_at, last.report.as_str()), (run, Some(t.now()), "{}"));
     assert_eq!(last.report_sha256, Some(hash));
 
-    let audit = t.archive.list_audit(Scope::Platform, 1).await.unwrap();
+    let audit = t.archive.list_audit(Scope::Platform, None, 1).await.unwrap();
     assert_eq!((audit[0].action.as_str(), audit[0].target.clone()), ("run.finish", Some(run.to_string())));
     assert!(audit[0].detail.contains(&hash.to_string()));
     let told = t.archive.list_unsent_events(1000).await.unwrap();

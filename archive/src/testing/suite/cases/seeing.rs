@@ -65,8 +65,6 @@ pub async fn pages_visit_every_recording_once_in_both_orders(t: TestArchive) {
         }
         assert_eq!(seen, ids, "{order:?}");
     }
-    let ends = t.archive.oldest_and_newest(Scope::Platform).await.unwrap();
-    assert_eq!(ends, Some((t.now(), t.now().plus(Duration::from_millis(4)))));
     t.finish().await;
 }
 
@@ -152,9 +150,9 @@ pub async fn lists_stay_in_scope_and_go_on_behind_the_last_row_seen(t: TestArchi
     let tenant = Actor { scope: own, ..operator };
     let refused = t.archive.retry_quarantined(&tenant, all[0].id).await;
     assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
-    let rows = t.archive.list_audit(Scope::Platform, 10).await.unwrap();
-    assert_eq!(t.archive.list_audit_before(Scope::Platform, Some(rows[1].id), 10).await.unwrap(), rows[2..]);
-    assert_eq!(t.archive.list_audit_before(own, Some(rows[0].id), 10).await.unwrap(), []);
+    let rows = t.archive.list_audit(Scope::Platform, None, 10).await.unwrap();
+    assert_eq!(t.archive.list_audit(Scope::Platform, Some(rows[1].id), 10).await.unwrap(), rows[2..]);
+    assert_eq!(t.archive.list_audit(own, Some(rows[0].id), 10).await.unwrap(), []);
     t.finish().await;
 }
 
@@ -170,31 +168,12 @@ pub async fn audio_reads_back_from_any_offset(t: TestArchive) {
         let stop = (offset + length).min(end);
         assert_eq!(read.concat(), &bytes[offset as usize..stop as usize], "{length} bytes from {offset}");
     }
-    let whole: Vec<bytes::Bytes> = audio.read_all().try_collect().await.unwrap();
-    assert_eq!(crate::Sha256::of(&whole.concat()), audio.recording.audio_sha256);
+    assert_eq!(crate::Sha256::of(&bytes), audio.recording.audio_sha256);
 
     // Bytes that went missing behind the catalogue's back are an error, never a short file.
-    let key = t.directory.path().join("store");
-    let mut damaged = 0;
-    for entry in walk(&key) {
-        if entry.extension().is_some_and(|extension| extension == "mp3") {
-            std::fs::remove_file(entry).unwrap();
-            damaged += 1;
-        }
-    }
-    assert_eq!(damaged, 1);
-    let read: Result<Vec<bytes::Bytes>, Error> = audio.read_all().try_collect().await;
+    std::fs::remove_file(t.stored_file(id)).unwrap();
+    let read: Result<Vec<bytes::Bytes>, Error> = audio.read(0, end).try_collect().await;
     assert!(read.is_err());
     let findings = t.archive.verify(crate::Depth::Fast).await.unwrap().findings;
     assert_eq!(findings, vec![crate::Finding::Missing(id)]);
-}
-
-/// Every file under a directory.
-fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
-    }
-    files
 }
