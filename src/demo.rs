@@ -7,9 +7,11 @@ mod secrets;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use archive::Actor;
+use archive::{Actor, Archive, Scope, UsageClass};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +21,9 @@ use crate::demo::secrets::Secrets;
 use crate::output::say;
 use crate::service::Service;
 use crate::{Outcome, WrongUse, logging};
+
+/// How often the demo's operator looks for what is to be confirmed.
+const CONFIRM_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the demo until it is told to stop.
 pub(crate) async fn run(dir: &Path, http: SocketAddr, ftp: SocketAddr) -> anyhow::Result<Outcome> {
@@ -31,10 +36,6 @@ pub(crate) async fn run(dir: &Path, http: SocketAddr, ftp: SocketAddr) -> anyhow
     let secrets = Secrets::load_or_make(&dir)?;
     let actor = Actor::command_line();
     service.archive().apply(&actor, &platform::declaration(&dir, &secrets)?).await?;
-    for server in service.archive().list_core_servers().await? {
-        // The demo has calls from forty days ago; its operator has looked at them and agreed that they rotate.
-        service.archive().confirm_enrolment(&actor, server.id).await?;
-    }
     let addresses = service.addresses();
     let address = |door: &str| {
         addresses.iter().find(|(name, _)| *name == door).map(|(_, address)| *address).context("a door did not open")
@@ -46,11 +47,35 @@ pub(crate) async fn run(dir: &Path, http: SocketAddr, ftp: SocketAddr) -> anyhow
     let stop = CancellationToken::new();
     let feeding = TaskTracker::new();
     feeding.spawn(feed::feed(dir, service.archive().clock().clone(), stop.clone()));
-    service.run(stop.clone()).await?;
+    feeding.spawn(confirm(Arc::clone(service.archive()), stop.clone()));
+    let ended = service.run(stop.clone()).await;
     stop.cancel();
     feeding.close();
     feeding.wait().await;
-    Ok(Outcome::Done)
+    ended.map(|()| Outcome::Done)
+}
+
+/// The demo's operator: some of its calls are from forty days ago, and whoever watches agrees that they rotate.
+async fn confirm(archive: Arc<Archive>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(CONFIRM_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = confirm_guarded(&archive).await {
+            tracing::warn!("failed to confirm what is older than the demo: {error}");
+        }
+    }
+}
+
+async fn confirm_guarded(archive: &Archive) -> archive::Result<()> {
+    let usage = archive.list_usage(Scope::Platform).await?;
+    if usage.iter().any(|usage| usage.class == UsageClass::Guarded) {
+        for server in archive.list_core_servers().await? {
+            archive.confirm_enrolment(&Actor::command_line(), server.id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The demo's configuration, in the words that anybody's would be in.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use archive::Archive;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -76,39 +77,60 @@ impl Service {
 
     /// Runs until SIGTERM or SIGINT (or `stop`), then lets every part finish what it is doing. A second signal ends at
     /// once: nothing is lost by that either, it only takes longer to go on.
+    ///
+    /// # Errors
+    /// When a part ends by itself: a service that lacks one must not look like a whole one.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self { archive, collector, rotation, ftp, http, _lock } = self;
-        let parts = TaskTracker::new();
+        let mut parts = JoinSet::new();
         if let Some(collector) = collector {
             let stop = stop.clone();
-            parts.spawn(async move { collector.run(stop).await });
+            parts.spawn(async move {
+                collector.run(stop).await;
+                "the collector"
+            });
         }
         if let Some(rotation) = rotation {
             let stop = stop.clone();
             parts.spawn(async move {
                 if let Err(error) = rotation.run(stop).await {
-                    tracing::error!("rotation ended: {error}");
+                    tracing::error!("rotation failed: {error}");
                 }
+                "rotation"
             });
         }
         if let Some(ftp) = ftp {
-            parts.spawn(ftp.run(stop.clone()));
+            let stop = stop.clone();
+            parts.spawn(async move {
+                ftp.run(stop).await;
+                "the FTP door"
+            });
         }
         if let Some(http) = http {
-            parts.spawn(http.run(stop.clone()));
+            let stop = stop.clone();
+            parts.spawn(async move {
+                http.run(stop).await;
+                "the HTTP door"
+            });
         }
         // The audit's loop outlives the doors, so that what they noted last is written too.
         let last = CancellationToken::new();
         let audit = TaskTracker::new();
         audit.spawn(keep_audit(Arc::clone(&archive), last.clone()));
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        wait_for_end(&stop).await?;
-        tracing::info!("stopping: every part finishes what it is doing");
+        let ended_early = tokio::select! {
+            ended = wait_for_end(&stop) => ended.map(|()| None)?,
+            Some(ended) = parts.join_next() => Some(ended.unwrap_or("a part that panicked")),
+        };
+        if let Some(part) = ended_early {
+            tracing::error!("{part} ended by itself: stopping the others");
+        } else {
+            tracing::info!("stopping: every part finishes what it is doing");
+        }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         stop.cancel();
-        parts.close();
         tokio::select! {
-            () = parts.wait() => {}
+            () = async { while parts.join_next().await.is_some() {} } => {}
             signal = next_signal() => {
                 signal?;
                 tracing::warn!("stopping at once");
@@ -117,7 +139,11 @@ impl Service {
         last.cancel();
         audit.close();
         audit.wait().await;
-        archive.close().await.context("close the catalogue")
+        archive.close().await.context("close the catalogue")?;
+        match ended_early {
+            Some(part) => anyhow::bail!("{part} ended by itself"),
+            None => Ok(()),
+        }
     }
 }
 

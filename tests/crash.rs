@@ -44,7 +44,7 @@ async fn killed_at_each_step_of_leaving_the_next_run_goes_on(engine: Engine) {
     for (n, point) in LEAVING.into_iter().enumerate() {
         fonoteca.record("acme", WAV, now() - 3600, 2 * n as u32);
         fonoteca.record("acme", GSM, now() - 3600, 2 * n as u32 + 1);
-        fonoteca.run_ok(&["collect", "--once"]);
+        fonoteca.collect_and_confirm();
         assert_eq!(fonoteca.stored_objects().len(), 2);
         // Rotation's clock never goes back: a step later each time.
         let due = (31 + 10 * n as u32) * DAY;

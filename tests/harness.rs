@@ -83,14 +83,6 @@ impl Fonoteca {
     /// and `pbx` (acme), an FTP account of each PBX's name
     /// (and for acme a second one, `acme-2`).
     pub(crate) fn new(engine: Engine) -> Self {
-        let fonoteca = Self::unconfirmed(engine);
-        // The tests' calls begin before their core server is enrolled; the operator has seen what would go.
-        fonoteca.run_ok(&["rotate", "--confirm", "core-1"]);
-        fonoteca
-    }
-
-    /// As [`Fonoteca::new`], but what is older than the enrolment of `core-1` was not confirmed yet.
-    pub(crate) fn unconfirmed(engine: Engine) -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let database = (engine == Engine::Postgres).then(new_postgres_database);
         let fonoteca = Self { directory, engine, database };
@@ -193,6 +185,13 @@ impl Fonoteca {
         let output = self.run(arguments);
         assert!(output.status.success(), "fonoteca {arguments:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Collects what waits, and confirms as the operator what of it is older than its core server's enrolment: the
+    /// tests' calls begin before the test does.
+    pub(crate) fn collect_and_confirm(&self) {
+        self.run_ok(&["collect", "--once"]);
+        self.run_ok(&["rotate", "--confirm", "core-1"]);
     }
 
     /// Runs a command under a clock that is ahead.

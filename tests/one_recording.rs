@@ -67,6 +67,9 @@ async fn one_recording_all_the_way(engine: Engine) {
     assert_eq!(resumed.stdout, whole[5000..]);
     service.stop();
 
+    // It began before its core server was enrolled: no rule touches it until an operator has agreed.
+    fonoteca.run_ok(&["rotate", "--confirm", "core-1"]);
+
     // Thirty days later it is due (`rotation`), and says so before it goes.
     let preview = fonoteca.run_ahead(31 * DAY, &["rotate", "--once", "--dry-run"]);
     assert!(preview.contains(&id) && preview.contains("30 days"), "{preview}");

@@ -24,7 +24,7 @@ async fn days_rotate_what_is_older_and_nothing_else(engine: Engine) {
     let start = now() - 60;
     fonoteca.record("acme", GSM, start, 1);
     fonoteca.record("acme", WAV, start + 30, 2);
-    fonoteca.run_ok(&["collect", "--once"]);
+    fonoteca.collect_and_confirm();
     let service = fonoteca.serve();
     let newest_first = ids(&service.recordings("tenant").await);
     service.stop();
@@ -45,7 +45,7 @@ async fn a_quota_rotates_the_oldest_to_the_byte(engine: Engine) {
         fonoteca.record("acme", GSM, now() - 600 + 10 * n, n as u32);
     }
     fonoteca.record("borealis", GSM, now() - 700, 9);
-    fonoteca.run_ok(&["collect", "--once"]);
+    fonoteca.collect_and_confirm();
     let service = fonoteca.serve();
     let recordings = service.recordings("tenant").await;
     service.stop();
@@ -87,7 +87,7 @@ async fn a_hold_between_expiry_and_purge_saves_the_recording(engine: Engine) {
     let fonoteca = Fonoteca::new(engine);
     fonoteca.record("acme", GSM, now() - 600, 1);
     fonoteca.record("acme", WAV, now() - 500, 2);
-    fonoteca.run_ok(&["collect", "--once"]);
+    fonoteca.collect_and_confirm();
     let service = fonoteca.serve();
     let newest_first = ids(&service.recordings("tenant").await);
     service.stop();
@@ -109,7 +109,7 @@ async fn a_hold_between_expiry_and_purge_saves_the_recording(engine: Engine) {
 }
 
 async fn what_is_older_than_the_enrolment_waits_for_the_operator(engine: Engine) {
-    let fonoteca = Fonoteca::unconfirmed(engine);
+    let fonoteca = Fonoteca::new(engine);
     fonoteca.record("acme", GSM, now() - 400 * 86_400, 1);
     fonoteca.run_ok(&["collect", "--once"]);
     fonoteca.run_ahead(40 * DAY, &["rotate", "--once"]);

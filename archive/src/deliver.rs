@@ -4,13 +4,13 @@
 //! (no transaction is open), then one transaction that makes the objects live, enters the recording, counts it, and ends
 //! the source. Whatever a crash leaves half-way is a `writing` object that [`Archive::sweep_objects`] removes.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Archive;
 use crate::clock::Instant;
 use crate::crash::crash_point;
 use crate::db::{Tx, params};
+use crate::delivery::{Delivered, Delivery};
 use crate::error::{Error, Result};
 use crate::hash::Sha256;
 use crate::id::{CallId, ObjectId, RecordingId};
@@ -30,60 +30,6 @@ const COMMITS_AGAIN: u32 = 3;
 /// How far before or after now a call's start may lie and still be believed.
 const PLAUSIBLE_PAST: Duration = Duration::from_secs(50 * 365 * 86_400);
 const PLAUSIBLE_FUTURE: Duration = Duration::from_secs(86_400);
-
-/// A recording that is ready to be kept: what was encoded, or the original where that is kept.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// The right to work on its source, in state spooled.
-    pub claim: SourceClaim,
-    /// The core server it came from.
-    pub core_server: CoreServer,
-    /// The PBX it belongs to; `None`: unassigned.
-    pub place: Option<PbxPlace>,
-    /// The recording's id, from [`Archive::new_recording_id`]: the file's own metadata names it.
-    pub id: RecordingId,
-    /// The file to keep.
-    pub file: PathBuf,
-    /// Its size.
-    pub size_bytes: u64,
-    /// Its SHA-256.
-    pub sha256: Sha256,
-    /// SHA-256 of the source.
-    pub source_sha256: Sha256,
-    /// `mp3`, `opus`, `flac`, `wav`, or the extension it came with.
-    pub format: String,
-    /// The media type of the file.
-    pub content_type: String,
-    /// What it was encoded at; 0 when lossless or kept as it came.
-    pub bitrate_bps: u32,
-    /// Samples a second.
-    pub sample_rate: u32,
-    /// Channels.
-    pub channels: u32,
-    /// How long it plays.
-    pub duration_ms: u64,
-    /// What the source was: container and codec.
-    pub source_format: String,
-    /// Kept as it came.
-    pub kept_original: bool,
-    /// What the decoder measured, as JSON.
-    pub quality: String,
-    /// `truncated`, `stale-header` …: words without spaces.
-    pub flags: Vec<String>,
-    /// The waveform: a peak per bucket.
-    pub peaks: Vec<u8>,
-}
-
-/// What became of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
-    /// It is archived.
-    Archived(RecordingId),
-    /// The very recording was there already.
-    Duplicate(RecordingId),
-    /// The very recording was purged before, and does not come back.
-    Refused(RecordingId),
-}
 
 impl Archive {
     /// A new recording's id, and with it what its retention counts from: the call's start if that is plausible, else
@@ -132,9 +78,9 @@ impl Archive {
     pub async fn deliver(&self, delivery: &Delivery) -> Result<Delivered> {
         let stores = self.stores_for(delivery.place.as_ref())?;
         let mut objects = Vec::new();
-        for store in &stores {
-            self.check_store(store).await?;
-            objects.push(self.put_object(delivery, store).await?);
+        if let Err(error) = self.put_objects(delivery, &stores, &mut objects).await {
+            self.drop_written(&objects).await?;
+            return Err(error);
         }
         crash_point("object put");
         let mut outcome = self.commit_delivery(delivery, &objects).await;
@@ -161,6 +107,20 @@ impl Archive {
             }
             _ => Ok(self.stores().first().cloned().into_iter().collect()),
         }
+    }
+
+    /// Puts an object into each of the stores; those that were put stand in `objects`, also when a later one fails.
+    async fn put_objects(
+        &self,
+        delivery: &Delivery,
+        stores: &[std::sync::Arc<Store>],
+        objects: &mut Vec<ObjectId>,
+    ) -> Result<()> {
+        for store in stores {
+            self.check_store(store).await?;
+            objects.push(self.put_object(delivery, store).await?);
+        }
+        Ok(())
     }
 
     pub(crate) async fn put_object(&self, delivery: &Delivery, store: &Store) -> Result<ObjectId> {
@@ -211,14 +171,11 @@ impl Archive {
     async fn insert_recording(&self, tx: &mut Tx, delivery: &Delivery, identity: Sha256) -> Result<()> {
         let (now, listed) = (self.clock.now(), &delivery.claim.source.listed);
         let place = delivery.place.as_ref();
-        let retain_from = delivery.id.instant();
-        let started_at = listed.started_at.unwrap_or(retain_from);
+        // What is not plausible as a start is not believed for anything: not for retention, nor for a hold by time.
+        let started_at = delivery.id.instant();
+        let retain_from = started_at;
         let core_server = &delivery.core_server;
-        // Asked here, not of the delivery, and kept so to the end: a confirmation must not miss what is just arriving.
-        let sql = format!("SELECT enrolled_at, confirmed_at FROM core_servers WHERE id = $1{}", self.db.for_share());
-        let row = tx.fetch_optional(sql, params![core_server.id]).await?.ok_or(Error::NotFound("core server"))?;
-        let guarded =
-            row.get::<Option<Instant>>("confirmed_at")?.is_none() && row.get::<Instant>("enrolled_at")? > retain_from;
+        let guarded = self.is_guarded(tx, delivery, retain_from).await?;
         let zone = crate::recording::zone(place.map_or("UTC", |place| &place.time_zone));
         let call = find_or_add_call(tx, delivery, started_at).await?;
         tx.execute(
@@ -283,6 +240,25 @@ impl Archive {
             "size_bytes": delivery.size_bytes,
         });
         self.emit(tx, "recording.archived", place.map(|place| place.tenant), &payload).await
+    }
+
+    /// Is it older than its core server's enrolment, and was it not yet there when an operator confirmed what is? What
+    /// comes to light later was in no preview: an old disk that is mounted again, a core server whose clock fell back.
+    async fn is_guarded(&self, tx: &mut Tx, delivery: &Delivery, retain_from: Instant) -> Result<bool> {
+        // Asked here, not of the delivery, and kept so to the end: a confirmation must not miss what is just arriving.
+        let sql = format!("SELECT enrolled_at, confirmed_at FROM core_servers WHERE id = $1{}", self.db.for_share());
+        let server = tx.fetch_optional(sql, params![delivery.core_server.id]).await?;
+        let server = server.ok_or(Error::NotFound("core server"))?;
+        if server.get::<Instant>("enrolled_at")? <= retain_from {
+            return Ok(false);
+        }
+        let source = tx
+            .fetch_optional("SELECT discovered_at FROM sources WHERE id = $1", params![delivery.claim.source.id])
+            .await?
+            .ok_or(Error::NotFound("source"))?;
+        let confirmed: Option<Instant> = server.get("confirmed_at")?;
+        let discovered: Instant = source.get("discovered_at")?;
+        Ok(confirmed.is_none_or(|confirmed| confirmed < discovered))
     }
 
     /// spooled → done, with how it ended and when its file may leave the core server.

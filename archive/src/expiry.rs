@@ -18,8 +18,8 @@ use crate::scope::Actor;
 use crate::usage::{Count, count};
 use crate::words::{ExpiryReason, UsageClass};
 
-/// The condition that no retention lock forbids it: locked at equality. `?` stands for now.
-const IS_UNLOCKED: &str = "(lock_mode = 'none' OR retain_until IS NULL OR retain_until < ?)";
+/// The condition that no retention lock forbids it: locked at equality, and for ever where a lock has no end. `?` stands for now.
+const IS_UNLOCKED: &str = "(lock_mode = 'none' OR (retain_until IS NOT NULL AND retain_until < ?))";
 
 /// A recording that may expire: nothing holds, locks or guards it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,10 +213,7 @@ impl Archive {
         }
         let mut tx = self.db.begin().await?;
         let known = tx
-            .execute(
-                "UPDATE core_servers SET confirmed_at = COALESCE(confirmed_at, $1) WHERE id = $2",
-                params![self.clock.now(), core_server],
-            )
+            .execute("UPDATE core_servers SET confirmed_at = $1 WHERE id = $2", params![self.clock.now(), core_server])
             .await?;
         if known == 0 {
             return Err(Error::NotFound("core server"));

@@ -16,6 +16,7 @@ mod crash;
 mod db;
 mod declaration;
 mod deliver;
+mod delivery;
 mod error;
 mod expiry;
 mod hash;
@@ -52,7 +53,7 @@ pub use declaration::{
     Change, Declaration, DeclaredCoreServer, DeclaredFtpAccount, DeclaredPbx, DeclaredReseller, DeclaredTenant,
     DeclaredTier, DeclaredUser,
 };
-pub use deliver::{Delivered, Delivery};
+pub use delivery::{Delivered, Delivery};
 pub use error::{Error, Result};
 pub use expiry::{Candidate, Expired};
 pub use hash::{Sha256, Sha256Hasher};

@@ -67,23 +67,36 @@ impl Archive {
             .await?;
         round.over = rows.len() < limit as usize;
         for row in &rows {
-            let (id, tenant): (RecordingId, TenantId) = (row.get("id")?, row.get("tenant_id")?);
+            let id: RecordingId = row.get("id")?;
             round.after = Some((row.get("purge_after")?, id));
-            if row.get::<String>("state")? == "expired" && !self.begin_purge(id, tenant).await? {
-                continue;
-            }
-            crash_point("purge begun");
-            if self.drop_objects_of(id, round, &mut purged).await? {
-                crash_point("objects dropped");
-                match self.bury(id).await {
-                    Ok(()) => purged.recordings += 1,
-                    // Another instance, whose lease was believed to be over, buried it first.
-                    Err(error) if matches!(error, Error::Conflict(_)) || error.is_unique_violation() => {}
-                    Err(error) => return Err(error),
+            match self.purge(id, row, round, &mut purged).await {
+                Err(error) if error.is_transient() => return Err(error),
+                // What cannot be purged is asked again in each round, and keeps none of the others waiting.
+                Err(error) => {
+                    tracing::error!(recording.id = %id, "failed to purge recording {id}: {error}");
+                    purged.failed += 1;
                 }
+                Ok(()) => {}
             }
         }
         Ok(purged)
+    }
+
+    async fn purge(&self, id: RecordingId, row: &Row, round: &mut PurgeRound, purged: &mut Purged) -> Result<()> {
+        if row.get::<String>("state")? == "expired" && !self.begin_purge(id, row.get("tenant_id")?).await? {
+            return Ok(());
+        }
+        crash_point("purge begun");
+        if self.drop_objects_of(id, round, purged).await? {
+            crash_point("objects dropped");
+            match self.bury(id).await {
+                Ok(()) => purged.recordings += 1,
+                // Another instance, whose lease was believed to be over, buried it first.
+                Err(error) if matches!(error, Error::Conflict(_)) || error.is_unique_violation() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// What a round of purging that began now would take: nothing holds or locks it, and its grace period is over.
@@ -95,7 +108,7 @@ impl Archive {
              FROM recordings
              WHERE purge_after <= $1
                  AND (state = 'purging'
-                      OR (state = 'expired' AND (lock_mode = 'none' OR retain_until IS NULL OR retain_until < $1)
+                      OR (state = 'expired' AND (lock_mode = 'none' OR (retain_until IS NOT NULL AND retain_until < $1))
                           AND NOT {IS_HELD}))"
         );
         let row = self.db.fetch_one(sql, params![self.clock.now()]).await?;
@@ -112,7 +125,7 @@ impl Archive {
             "UPDATE recordings
              SET state = 'purging', fence = fence + 1
              WHERE id = $1 AND state = 'expired' AND purge_after <= $2
-                 AND (lock_mode = 'none' OR retain_until IS NULL OR retain_until < $2) AND NOT {IS_HELD}"
+                 AND (lock_mode = 'none' OR (retain_until IS NOT NULL AND retain_until < $2)) AND NOT {IS_HELD}"
         );
         if tx.execute(sql, params![id, now]).await? == 0 {
             return Ok(false);

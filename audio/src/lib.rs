@@ -8,6 +8,21 @@
 //! carry what it is given says so ([`Error::UnsupportedByEncoder`]) instead of resampling; the caller then keeps the
 //! recording as it came. Inside, samples are 16 bits: deeper sources lose their lowest bits.
 //!
+//! What is decoded, and how it is known to be right:
+//!
+//! | source | decoder | compared with |
+//! |---|---|---|
+//! | WAV of PCM 8 to 32 bits, float, A-law, µ-law; `.au`; raw `.ulaw .alaw .sln* .raw` | here | ffmpeg, bit by bit |
+//! | GSM 06.10 (`.gsm`, WAV49), G.722 (`.g722`, WAV) | here | ffmpeg, bit by bit |
+//! | IMA and Microsoft ADPCM in WAV | here | ffmpeg, bit by bit |
+//! | G.726 of 16 to 40 kbit/s, both packings (`.g726-*`, `.g726aal2*`, WAV) | here | SpanDSP, bit by bit |
+//! | Dialogic ADPCM (`.vox`) | here | Asterisk's level, no drift |
+//! | RTP of G.711 and G.722 in pcap (rtpengine) | here | the payloads, bit by bit |
+//! | Ogg Opus, WebM Opus | libopus | what was encoded |
+//! | Ogg Vorbis, FLAC, MP3 (also in WAV), AAC in MPEG-4 and ADTS, Matroska | Symphonia | ffmpeg, by length and likeness |
+//!
+//! What is not (G.729, G.723.1, iLBC, Speex, AMR, Siren, HE-AAC) is [`Error::Unsupported`], by its name.
+//!
 //! ```no_run
 //! use std::path::Path;
 //!

@@ -19,6 +19,7 @@ pub(super) fn check(declaration: &Declaration, stores: &[Arc<Store>]) -> Result<
         if !FORMATS.contains(&tier.format.as_str()) {
             return Err(invalid(format!("format \"{}\" is not one of {}", tier.format, FORMATS.join(", "))));
         }
+        check_limits("tier", &tier.code, tier.days, tier.quota)?;
         if !(6_000..=512_000).contains(&tier.bitrate) {
             return Err(invalid(format!("bitrate {} is not between 6000 and 512000 bits a second", tier.bitrate)));
         }
@@ -32,6 +33,7 @@ pub(super) fn check(declaration: &Declaration, stores: &[Arc<Store>]) -> Result<
     }
     for pbx in &declaration.pbxs {
         check_code("PBX", &pbx.code)?;
+        check_limits("PBX", &pbx.code, pbx.days, pbx.quota)?;
     }
     for server in &declaration.core_servers {
         check_code("core server", &server.name)?;
@@ -58,6 +60,16 @@ pub(super) fn check(declaration: &Declaration, stores: &[Arc<Store>]) -> Result<
         check_secret("FTP account", &account.login, account.password.as_deref(), account.password_hash.as_deref())?;
     }
     Ok(())
+}
+
+/// Nought would mean that everything goes, and whoever writes it means that nothing does.
+fn check_limits(kind: &str, code: &str, days: Option<u32>, quota: Option<u64>) -> Result<()> {
+    let limit = match (days, quota) {
+        (Some(0), _) => "days",
+        (_, Some(0)) => "quota",
+        _ => return Ok(()),
+    };
+    Err(Error::Invalid(format!("{kind} \"{code}\": {limit} is 0: leave it out where there is no limit")))
 }
 
 fn check_code(kind: &str, code: &str) -> Result<()> {

@@ -9,7 +9,7 @@ use sqlx::Connection;
 
 use super::TestClock;
 use crate::clock::Instant;
-use crate::deliver::{Delivered, Delivery};
+use crate::delivery::{Delivered, Delivery};
 use crate::hash::Sha256;
 use crate::id::RecordingId;
 use crate::organisation::{CoreServer, PbxPlace, Tenant};

@@ -1,4 +1,5 @@
-//! The limit: the codec libraries in a loop, from memory to memory, with the settings that we give them.
+//! The limit: the codec libraries in a loop, from memory to memory, with the settings that we give them. Of FLAC it is the
+//! library that there is (flacenc); ours is written here.
 
 use std::path::Path;
 

@@ -2,15 +2,18 @@
 
 use std::io::{Seek, SeekFrom, Write};
 
-use flacenc::bitsink::ByteSink;
-use flacenc::component::{BitRepr, StreamInfo};
-use flacenc::encode_fixed_size_frame;
-use flacenc::error::{Verified, Verify};
-use flacenc::source::{Context, Fill, FrameBuf};
+use md5::{Digest, Md5};
 
-use super::{Encoder, Output, library};
+use super::{Encoder, Output};
 use crate::error::Error;
 use crate::tags::Tags;
+
+mod bits;
+mod frame;
+mod predict;
+mod rice;
+
+use frame::FrameEncoder;
 
 /// Samples per channel in each block but the last.
 const BLOCK: usize = 4096;
@@ -21,13 +24,12 @@ const STREAM_INFO_LEN: usize = 34;
 pub(super) struct Flac<'a> {
     output: Output<'a>,
     start: u64,
-    config: Verified<flacenc::config::Encoder>,
-    stream_info: StreamInfo,
-    /// Counts and hashes the samples.
-    context: Context,
-    frame_buffer: FrameBuf,
-    pending: Vec<i32>,
-    frames: usize,
+    encoder: FrameEncoder,
+    /// Of all samples, interleaved and little-endian (§8.2).
+    md5: Md5,
+    pending: Vec<i16>,
+    bytes: Vec<u8>,
+    samples: u64,
     smallest_frame: u32,
     largest_frame: u32,
     sample_rate: u32,
@@ -38,7 +40,6 @@ impl<'a> Flac<'a> {
     pub(super) fn open(mut output: Output<'a>, tags: &Tags, sample_rate: u32, channels: u16) -> Result<Self, Error> {
         let count = usize::from(channels);
         let start = output.stream_position()?;
-        let config = flacenc::config::Encoder::default().into_verified().map_err(|(_, error)| library(error))?;
         // 0x00: STREAMINFO, not the last block. 0x84: VORBIS_COMMENT, the last one.
         output.write_all(b"fLaC\0\0\0")?;
         output.write_all(&[STREAM_INFO_LEN as u8; 1])?;
@@ -51,12 +52,11 @@ impl<'a> Flac<'a> {
         Ok(Self {
             output,
             start,
-            config,
-            stream_info: StreamInfo::new(sample_rate as usize, count, 16).map_err(library)?,
-            context: Context::new(16, count),
-            frame_buffer: FrameBuf::with_size(count, BLOCK).map_err(library)?,
+            encoder: FrameEncoder::new(sample_rate, BLOCK),
+            md5: Md5::new(),
             pending: Vec::with_capacity(BLOCK * count),
-            frames: 0,
+            bytes: Vec::with_capacity(BLOCK * count * 2),
+            samples: 0,
             smallest_frame: 0,
             largest_frame: 0,
             sample_rate,
@@ -65,16 +65,18 @@ impl<'a> Flac<'a> {
     }
 
     fn encode_pending(&mut self) -> Result<(), Error> {
-        (&mut self.frame_buffer, &mut self.context).fill_interleaved(&self.pending).map_err(library)?;
-        self.pending.clear();
-        let frame = encode_fixed_size_frame(&self.config, &self.frame_buffer, self.frames, &self.stream_info);
-        let mut bytes = ByteSink::new();
-        frame.map_err(library)?.write(&mut bytes).map_err(library)?;
-        let len = bytes.as_slice().len() as u32;
-        self.smallest_frame = if self.frames == 0 { len } else { self.smallest_frame.min(len) };
+        self.bytes.clear();
+        self.bytes.extend(self.pending.iter().flat_map(|sample| sample.to_le_bytes()));
+        self.md5.update(&self.bytes);
+        let channels = usize::from(self.channels);
+        let frame = self.encoder.encode(&self.pending, channels);
+        let len = frame.len() as u32;
+        self.output.write_all(frame)?;
+        self.smallest_frame = if self.samples == 0 { len } else { self.smallest_frame.min(len) };
         self.largest_frame = self.largest_frame.max(len);
-        self.frames += 1;
-        Ok(self.output.write_all(bytes.as_slice())?)
+        self.samples += (self.pending.len() / channels) as u64;
+        self.pending.clear();
+        Ok(())
     }
 
     /// §8.2. Both block sizes are the nominal one: the last block does not count, and a decoder that is told of it
@@ -85,10 +87,10 @@ impl<'a> Flac<'a> {
         info[2..4].copy_from_slice(&(BLOCK as u16).to_be_bytes());
         info[4..7].copy_from_slice(&self.smallest_frame.to_be_bytes()[1..]);
         info[7..10].copy_from_slice(&self.largest_frame.to_be_bytes()[1..]);
-        let total = self.context.total_samples() as u64 & 0xf_ffff_ffff;
+        let total = self.samples & 0xf_ffff_ffff;
         let packed = u64::from(self.sample_rate) << 44 | u64::from(self.channels - 1) << 41 | 15 << 36 | total;
         info[10..18].copy_from_slice(&packed.to_be_bytes());
-        info[18..34].copy_from_slice(&self.context.md5_digest());
+        info[18..34].copy_from_slice(&self.md5.clone().finalize());
         info
     }
 }
@@ -98,7 +100,7 @@ impl Encoder for Flac<'_> {
         let full = BLOCK * usize::from(self.channels);
         while !samples.is_empty() {
             let (now, later) = samples.split_at(samples.len().min(full - self.pending.len()));
-            self.pending.extend(now.iter().map(|&sample| i32::from(sample)));
+            self.pending.extend_from_slice(now);
             samples = later;
             if self.pending.len() == full {
                 self.encode_pending()?;

@@ -188,3 +188,38 @@ fn without_tags_nothing_is_said() {
         assert!(!head.starts_with(b"ID3") && !head[..64].windows(4).any(|four| four == b"LIST"), "{format}");
     }
 }
+
+#[test]
+fn flac_keeps_every_bit_of_what_is_hard_to_predict() {
+    let mut dice = Dice(7);
+    let mut noise = |count: usize| -> Vec<i16> { (0..count).map(|_| dice.roll(65_536) as u16 as i16).collect() };
+    let alternating = |count: usize| (0..count).map(|i| if i % 2 == 0 { i16::MIN } else { i16::MAX }).collect();
+    let signals: [(Vec<i16>, u16); 9] = [
+        (noise(20_000), 1),
+        (noise(20_000), 2),
+        // Opposite extremes on both sides: their difference takes 17 bits.
+        (alternating(20_000), 2),
+        (alternating(5_000), 1),
+        (vec![0; 10_000], 2),
+        (vec![-8; 4_096], 1),
+        (noise(9), 1),
+        (noise(8_192).iter().map(|sample| sample & !0xff).collect(), 2),
+        (tones(4_100, 8, 16_000), 8),
+    ];
+    for (index, (signal, channels)) in signals.into_iter().enumerate() {
+        let (_folder, path) = file_of("source.wav", &wav(&signal, channels, 16_000));
+        let (_kept_folder, kept, _) = encode(&path, "source.wav", &settings(Format::Flac));
+        assert!(samples(&kept, "kept").unwrap().1 == signal, "signal {index}");
+        let most = signal.len() * 2 + signal.len() / 100 + 1_024;
+        assert!(std::fs::metadata(kept).unwrap().len() <= most as u64, "signal {index} grew");
+    }
+}
+
+/// The reference encoder (`flac -5`) makes 105,301 bytes of it.
+#[test]
+fn flac_of_telephone_speech_is_as_small_as_the_reference_encoders() {
+    let fixture = fixture("073942-1795246782.0.wav");
+    let (_folder, kept, _) = encode(&fixture.path(), &fixture.file, &settings(Format::Flac));
+    let size = std::fs::metadata(kept).unwrap().len();
+    assert!(size < 105_500, "{size}");
+}

@@ -83,6 +83,8 @@ async fn a_source_that_somebody_writes_to_stays_and_what_is_added_is_another_rec
     rig.age(&file, Duration::from_secs(3600));
     let collected = rig.collect().await;
     assert_eq!((collected.archived, collected.removed), (1, 0));
+    let server = rig.t.core_server().await;
+    rig.t.archive.confirm_enrolment(&Actor::command_line(), server.id).await.unwrap();
     rig.t.clock.advance(DAY);
     assert_eq!(rig.collect().await.removed, 1);
     assert!(!file.exists());
@@ -136,13 +138,13 @@ async fn sources_that_cannot_be_removed_keep_no_other_from_being_removed() {
     let rig = Rig::start().await;
     rig.set_after(AfterArchive::Delete { after_s: 60 }).await;
     let server = rig.t.core_server().await;
-    rig.t.archive.confirm_enrolment(&Actor::command_line(), server.id).await.unwrap();
     // They fill a batch, and have been due the longest.
     let stuck: Vec<_> = (0..2).map(|n| rig.put(&format!("acme/1795246782.{n}.wav"), &wav(1, 300 + n))).collect();
     assert_eq!(rig.collect().await.archived, 2);
     rig.t.clock.advance(Duration::from_secs(1));
     let others: Vec<_> = (2..5).map(|n| rig.put(&format!("acme/1795246782.{n}.wav"), &wav(1, 300 + n))).collect();
     assert_eq!(rig.collect().await.archived, 3);
+    rig.t.archive.confirm_enrolment(&Actor::command_line(), server.id).await.unwrap();
     rig.t.clock.advance(DAY);
     let writers: Vec<_> = stuck.iter().map(|file| fs::File::options().append(true).open(file).unwrap()).collect();
     assert_eq!(rig.collect().await.removed, 3);

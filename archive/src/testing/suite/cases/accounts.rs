@@ -38,6 +38,8 @@ pub async fn applying_twice_changes_nothing_and_a_bad_entry_changes_nothing_at_a
         (json!({ "pbxs": [{ "code": "acme", "name": "Acme", "tenant": "cobalt" }] }), "another tenant"),
         (json!({ "pbxs": [{ "code": "../x", "name": "X", "tenant": "acme" }] }), "letters, digits"),
         (json!({ "tiers": [{ "code": "x", "name": "X", "format": "wma" }] }), "\"wma\""),
+        (json!({ "tiers": [{ "code": "x", "name": "X", "format": "mp3", "days": 0 }] }), "days is 0"),
+        (json!({ "pbxs": [{ "code": "x", "name": "X", "tenant": "acme", "quota": "0 GB" }] }), "quota is 0"),
         (json!({ "tiers": [{ "code": "x", "name": "X", "format": "mp3", "stores": ["moon"] }] }), "\"moon\""),
         (json!({ "users": [{ "login": "x", "role": "emperor", "password": "long enough" }] }), "role"),
         (json!({ "users": [{ "login": "x", "role": "operator" }] }), "password"),

@@ -127,6 +127,14 @@ pub async fn what_is_older_than_the_enrolment_is_guarded_until_confirmed(t: Test
     assert_eq!(t.archive.confirm_enrolment(&Actor::command_line(), server.id).await.unwrap(), 1);
     assert_eq!(due().await.len(), 2);
     assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), b"from now from before".len() as u64 - 1);
+
+    // What comes to light after the confirmation was in no preview, and waits for the next.
+    t.clock.advance(Duration::from_secs(1));
+    t.record(&Call::new("acme", "1.3", old, b"from an old disk")).await;
+    assert_eq!(due().await.len(), 2);
+    assert_eq!(t.archive.confirm_enrolment(&Actor::command_line(), server.id).await.unwrap(), 1);
+    t.clock.advance(Duration::from_secs(1));
+    assert_eq!(due().await.len(), 3);
     t.finish().await;
 }
 

@@ -49,6 +49,18 @@ pub async fn a_round_of_purging_visits_everything_that_is_due_once(t: TestArchiv
     t.finish().await;
 }
 
+pub async fn a_recording_that_cannot_be_purged_keeps_no_other_from_it(t: TestArchive) {
+    let (place, ids) = (t.place("acme-lab").await, record(&t, 3, 10).await);
+    t.archive.expire(place.tenant, place.pbx, &ids, END, ExpiryReason::Days, HOUR).await.unwrap();
+    t.clock.advance(HOUR);
+    t.sabotage("UPDATE recordings SET tenant_id = NULL WHERE id IN (SELECT id FROM recordings ORDER BY id LIMIT 1)")
+        .await;
+    let purged = t.purge().await;
+    assert_eq!((purged.recordings, purged.failed), (2, 1));
+    assert_eq!(t.purge().await.failed, 1, "and it is asked again");
+    t.finish().await;
+}
+
 pub async fn a_run_is_finished_once_with_its_report_its_events_and_its_row_of_the_audit(t: TestArchive) {
     let (actor, tenant) = (Actor::system("rotation"), t.tenant("acme").await.id);
     let run = t.archive.start_run("rotation").await.unwrap();
