@@ -16,7 +16,7 @@ pub struct Delivery {
     pub core_server: CoreServer,
     /// The PBX it belongs to; `None`: unassigned.
     pub place: Option<PbxPlace>,
-    /// The recording's id, from [`Archive::new_recording_id`]: the file's own metadata names it.
+    /// The recording's id, from [`crate::Archive::new_recording_id`]: the file's own metadata names it.
     pub id: RecordingId,
     /// The file to keep.
     pub file: PathBuf,
