@@ -12,14 +12,11 @@ use crate::clock::Instant;
 use crate::crash::crash_point;
 use crate::db::params;
 use crate::error::{Error, Result};
-use crate::holds::{IS_HELD, serialise_on_tenant};
+use crate::holds::{IS_HELD, is_unlocked, serialise_on_tenant};
 use crate::id::{CoreServerId, PbxId, RecordingId, TenantId};
 use crate::scope::Actor;
 use crate::usage::{Count, count};
 use crate::words::{ExpiryReason, UsageClass};
-
-/// The condition that no retention lock forbids it: locked at equality, and for ever where a lock has no end. `?` stands for now.
-const IS_UNLOCKED: &str = "(lock_mode = 'none' OR (retain_until IS NOT NULL AND retain_until < ?))";
 
 /// A recording that may expire: nothing holds, locks or guards it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +67,7 @@ impl Archive {
                  AND {unlocked} AND NOT {IS_HELD}
              ORDER BY retain_from, id
              LIMIT $7",
-            unlocked = IS_UNLOCKED.replace('?', "$6")
+            unlocked = is_unlocked("$6")
         );
         let params = params![pbx, retained_before, archived_before, after_from, after_id, self.clock.now(), limit];
         let rows = self.db.fetch_all(sql, params).await?;
@@ -93,7 +90,7 @@ impl Archive {
              FROM recordings
              WHERE pbx_id = $1 AND state = 'archived' AND guarded = 0 AND retain_from < $2
                  AND ({IS_HELD} OR NOT {unlocked})",
-            unlocked = IS_UNLOCKED.replace('?', "$3")
+            unlocked = is_unlocked("$3")
         );
         self.db.fetch_one(sql, params![pbx, retained_before, self.clock.now()]).await?.get("n")
     }
@@ -153,7 +150,7 @@ impl Archive {
              RETURNING CAST((SELECT COALESCE(SUM(o.size_bytes), 0)
                              FROM objects o
                              WHERE o.recording_id = recordings.id AND o.state = 'live') AS BIGINT) AS stored_bytes",
-            unlocked = IS_UNLOCKED.replace('?', "$1")
+            unlocked = is_unlocked("$1")
         );
         // No quota is written as -1.
         let quota = quota_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));

@@ -25,6 +25,12 @@ pub(crate) const IS_HELD: &str = "EXISTS (
         AND (h.from_ms IS NULL OR recordings.started_at >= h.from_ms)
         AND (h.until_ms IS NULL OR recordings.started_at < h.until_ms))";
 
+/// The condition that no retention lock forbids the row of `recordings` at hand to go: locked at equality, and for ever
+/// where a lock has no end. `now` is the number of the parameter that is now: `$1`.
+pub(crate) fn is_unlocked(now: &str) -> String {
+    format!("(lock_mode = 'none' OR (retain_until IS NOT NULL AND retain_until < {now}))")
+}
+
 /// A hold to be set. What is `None` does not narrow it: with everything `None` it holds all that the tenant has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewHold {

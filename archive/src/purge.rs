@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::crash::crash_point;
 use crate::db::{Row, params};
 use crate::error::{Error, Result};
-use crate::holds::{IS_HELD, serialise_on_tenant};
+use crate::holds::{IS_HELD, is_unlocked, serialise_on_tenant};
 use crate::id::{ObjectId, RecordingId, StoreId, TenantId};
 use crate::usage::{Count, count};
 use crate::words::UsageClass;
@@ -108,8 +108,8 @@ impl Archive {
              FROM recordings
              WHERE purge_after <= $1
                  AND (state = 'purging'
-                      OR (state = 'expired' AND (lock_mode = 'none' OR (retain_until IS NOT NULL AND retain_until < $1))
-                          AND NOT {IS_HELD}))"
+                      OR (state = 'expired' AND {unlocked} AND NOT {IS_HELD}))",
+            unlocked = is_unlocked("$1")
         );
         let row = self.db.fetch_one(sql, params![self.clock.now()]).await?;
         Ok(Purged { recordings: row.get("n")?, stored_bytes: row.get("bytes")?, failed: 0 })
@@ -125,7 +125,8 @@ impl Archive {
             "UPDATE recordings
              SET state = 'purging', fence = fence + 1
              WHERE id = $1 AND state = 'expired' AND purge_after <= $2
-                 AND (lock_mode = 'none' OR (retain_until IS NOT NULL AND retain_until < $2)) AND NOT {IS_HELD}"
+                 AND {unlocked} AND NOT {IS_HELD}",
+            unlocked = is_unlocked("$2")
         );
         if tx.execute(sql, params![id, now]).await? == 0 {
             return Ok(false);

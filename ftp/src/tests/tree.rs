@@ -197,37 +197,17 @@ async fn an_expired_recording_vanishes_with_its_folders_at_once() {
     let t = TestArchive::start().await;
     let id = record(&t, "acme", "2026-11-20T08:00:00Z").await;
     record(&t, "acme", "2026-10-20T08:00:00Z").await;
-    let path = format!("/2026/11/20/{}", name(&t, id).await);
+    let (path, ids) = (format!("/2026/11/20/{}", name(&t, id).await), [id]);
     let place = t.place("acme").await;
     let tree = tree(&t, Scope::Pbx(place.pbx), "UTC");
     assert_eq!(names(&tree, "/2026").await, ["10", "11"]);
-    let expired = t
-        .archive
-        .expire(
-            place.tenant,
-            place.pbx,
-            &[id],
-            t.now().plus(Duration::from_secs(1)),
-            ExpiryReason::Days,
-            Duration::ZERO,
-        )
-        .await
-        .unwrap();
+    let soon = t.now().plus(Duration::from_secs(1));
+    let expire = || t.archive.expire(place.tenant, place.pbx, &ids, soon, ExpiryReason::Days, Duration::ZERO);
     // What is older than the core server's enrolment is guarded until an operator confirms it.
-    assert_eq!(expired.recordings, 0);
+    assert_eq!(expire().await.unwrap().recordings, 0);
     let server = t.core_server().await;
     t.archive.confirm_enrolment(&archive::Actor::command_line(), server.id).await.unwrap();
-    t.archive
-        .expire(
-            place.tenant,
-            place.pbx,
-            &[id],
-            t.now().plus(Duration::from_secs(1)),
-            ExpiryReason::Days,
-            Duration::ZERO,
-        )
-        .await
-        .unwrap();
+    expire().await.unwrap();
     assert_eq!(names(&tree, "/2026").await, ["10"]);
     for path in [path.as_str(), "/2026/11/20", "/2026/11"] {
         assert!(matches!(tree.resolve(Path::new(path)).await, Err(Error::NotFound(_))), "{path}");
