@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-audio check fmt fmt-check clippy doc deny setup setup-build setup-test setup-rust clean
+.PHONY: help demo test bench-audio bench-archive check fmt fmt-check clippy doc deny setup setup-build setup-test setup-rust clean
 
 # More for the command: make demo ARGS="--http 127.0.0.1:9000", make test ARGS=isolation
 ARGS ?=
@@ -19,6 +19,9 @@ test: setup-build setup-test ## run every test, on SQLite and on a PostgreSQL th
 
 bench-audio: setup-build ## what transcoding costs beside the bare libraries and a process per file (ARGS=FILES, or ARGS=memory)
 	@$(CARGO) run --locked --release -p audio --example bench -- $(ARGS)
+
+bench-archive: setup-build setup-test ## archiving beside bare writing, and searches, as the archive grows (ARGS="ingest N", ARGS="search N")
+	@tests/services/postgres measure $(CARGO) run --locked --release -p archive --example bench -- $(ARGS)
 
 check: fmt-check clippy doc deny test ## all that must hold before a commit: format, lints, docs, dependencies, tests
 

@@ -1,0 +1,37 @@
+//! What it costs to archive a recording whose audio is already encoded, and to find one among many.
+//!
+//! ```text
+//! make bench-archive                            both
+//! make bench-archive ARGS="ingest 100000"       recordings archived, on each catalogue and store, beside bare writing
+//! make bench-archive ARGS="search 10000000"     how long a search takes, at a hundredth, a tenth and all of so many
+//! ```
+//!
+//! Durations are those of the clock on the wall, because waiting for the disk is what it measures: so every row stands
+//! beside a bare one of the same run.
+
+#![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
+
+mod bare;
+mod fill;
+mod ingest;
+mod place;
+mod search;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => {
+            ingest::report(100_000).await?;
+            println!();
+            search::report(10_000_000).await
+        }
+        ["ingest"] => ingest::report(100_000).await,
+        ["ingest", recordings] => ingest::report(recordings.parse()?).await,
+        ["search"] => search::report(10_000_000).await,
+        ["search", recordings] => search::report(recordings.parse()?).await,
+        _ => Err("use: bench [ingest [RECORDINGS] | search [RECORDINGS]]".into()),
+    }
+}
