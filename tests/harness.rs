@@ -194,11 +194,16 @@ impl Fonoteca {
         self.run_ok(&["rotate", "--confirm", "core-1"]);
     }
 
+    /// A command under a clock that is ahead.
+    pub(crate) fn command_ahead(&self, ahead: Duration, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.env("FONOTECA_CLOCK_AHEAD_MS", ahead.as_millis().to_string());
+        command
+    }
+
     /// Runs a command under a clock that is ahead.
     pub(crate) fn run_ahead(&self, ahead: Duration, arguments: &[&str]) -> String {
-        let mut command = self.command(arguments);
-        let output =
-            command.env("FONOTECA_CLOCK_AHEAD_MS", ahead.as_millis().to_string()).output().expect("run fonoteca");
+        let output = self.command_ahead(ahead, arguments).output().expect("run fonoteca");
         assert!(output.status.success(), "fonoteca {arguments:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
     }

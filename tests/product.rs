@@ -14,5 +14,6 @@ mod documents;
 mod isolation;
 mod live_call;
 mod one_recording;
+mod power_loss;
 mod rotation;
 mod tidy;

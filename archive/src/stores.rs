@@ -185,8 +185,8 @@ impl Store {
         }
     }
 
-    /// Removes the object; that it is not there is as good. On a disk also what a put that was cut off has left beside it,
-    /// which no listing shows.
+    /// Removes the object, durably; that it is not there is as good. On a disk also what a put that was cut off has left
+    /// beside it, which no listing shows.
     pub(crate) async fn remove(&self, key: &str) -> Result<()> {
         if let Some(directory) = &self.directory {
             match tokio::fs::remove_file(directory.join(format!("{key}#1"))).await {
@@ -197,8 +197,12 @@ impl Store {
             }
         }
         match self.objects.delete(&parse_key(key)?).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match &self.directory {
+            Some(directory) => sync_parent(&directory.join(key)).await,
+            None => Ok(()),
         }
     }
 
@@ -220,6 +224,18 @@ impl Store {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Makes durable what was removed from the file's directory: else it would come back after a power failure, as an object
+/// of which the catalogue knows no more.
+async fn sync_parent(file: &Path) -> Result<()> {
+    let Some(parent) = file.parent() else { return Ok(()) };
+    let synced = match tokio::fs::File::open(parent).await {
+        Ok(directory) => directory.sync_all().await,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    synced.map_err(Error::io("make the removal of an object durable"))
 }
 
 fn open_s3(config: &StoreConfig) -> Result<Arc<dyn ObjectStore>> {
