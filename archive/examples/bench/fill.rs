@@ -39,6 +39,7 @@ pub(crate) async fn fill(
         let numbers = engine.numbers(first, last);
         let id = |kind| engine.id(kind);
         let pbx_number = format!("CASE WHEN n % 10 = 0 THEN 0 ELSE (n * 7919) % {count} END");
+        let hash = format!("{} || {}", id(4), id(5));
         let peaks = engine.literal(&"40".repeat(256));
         let sources = format!("{numbers}, pbx_ids (number, pbx, tenant) AS (VALUES {}) ", numbered.join(", "));
         let recordings = format!(
@@ -62,7 +63,6 @@ pub(crate) async fn fill(
             pbx = engine.unhex("pbx"),
             server = engine.literal(&server),
             tier = engine.literal(&tier),
-            hash = format!("{} || {}", id(4), id(5)),
         );
         let objects = format!(
             "{numbers}
@@ -74,7 +74,6 @@ pub(crate) async fn fill(
             object = id(6),
             id = id(1),
             store = engine.literal(&store),
-            hash = format!("{} || {}", id(4), id(5)),
         );
         for statement in [recordings, objects] {
             engine.run(database, statement).await?;
