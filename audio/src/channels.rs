@@ -2,13 +2,15 @@
 //!
 //! All of it streams, as [`crate::transcode`] does.
 
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use crate::decode::{self, BlockSource, Opened};
+use crate::digest::Written;
 use crate::encode;
 use crate::error::Error;
 use crate::format::EncodeSettings;
+use crate::limits::Limits;
 use crate::tags::Tags;
 use crate::transcode::{Track, Transcoded, encode_opened};
 
@@ -20,27 +22,30 @@ use crate::transcode::{Track, Transcoded, encode_opened};
 pub fn mix_down(
     source: &Path,
     name_hint: &str,
-    sink: &mut (impl Write + Seek),
+    sink: &mut (impl Read + Write + Seek),
     settings: &EncodeSettings,
     tags: &Tags,
 ) -> Result<Transcoded, Error> {
-    encode_opened(mixed(decode::open(source, name_hint)?), sink, settings, tags)
+    let limits = Limits::default();
+    encode_opened(mixed(decode::open(source, name_hint, &limits)?), &limits, sink, settings, tags)
 }
 
 /// Makes one stereo file of two recordings of a call, each given as its path and its name hint: the first becomes the
 /// left channel, the second the right one. A leg of several channels is mixed down first; the shorter leg is
-/// followed by silence. [`Transcoded::source_format`] is that of the left leg.
+/// followed by silence. [`Transcoded::source_format`] and [`Transcoded::source`] are those of the left leg.
 ///
 /// # Errors
 /// As [`crate::transcode`], for either leg, and [`Error::Channels`] if their sample rates differ.
 pub fn join_legs(
     left: (&Path, &str),
     right: (&Path, &str),
-    sink: &mut (impl Write + Seek),
+    sink: &mut (impl Read + Write + Seek),
     settings: &EncodeSettings,
     tags: &Tags,
 ) -> Result<Transcoded, Error> {
-    let (left, right) = (mixed(decode::open(left.0, left.1)?), mixed(decode::open(right.0, right.1)?));
+    let limits = Limits::default();
+    let open = |(path, name_hint)| decode::open(path, name_hint, &limits).map(mixed);
+    let (left, right) = (open(left)?, open(right)?);
     let (rate, other) = (left.probe.sample_rate, right.probe.sample_rate);
     if rate != other {
         let what = format!("one leg is at {rate} Hz, the other at {other} Hz");
@@ -51,7 +56,10 @@ pub fn join_legs(
     probe.stale_header |= right.probe.stale_header;
     probe.truncated |= right.probe.truncated;
     let source = Box::new(Join { legs: [Leg::new(left.source), Leg::new(right.source)] });
-    encode_opened(Opened { probe, source }, sink, settings, tags)
+    let joined = Opened { probe, source, reading: left.reading };
+    let mut transcoded = encode_opened(joined, &limits, sink, settings, tags)?;
+    transcoded.right_leg = Some(right.reading.finish()?);
+    Ok(transcoded)
 }
 
 /// Writes each channel into a sink of its own, in their order, and says of each what [`crate::transcode`] would. The
@@ -59,22 +67,24 @@ pub fn join_legs(
 ///
 /// # Errors
 /// As [`crate::transcode`], and [`Error::Channels`] if there are not as many sinks as channels.
-pub fn split_legs<S: Write + Seek>(
+pub fn split_legs<S: Read + Write + Seek>(
     source: &Path,
     name_hint: &str,
     sinks: &mut [S],
     settings: &EncodeSettings,
     tags: &Tags,
 ) -> Result<Vec<Transcoded>, Error> {
-    let Opened { probe, mut source } = decode::open(source, name_hint)?;
+    let limits = Limits::default();
+    let Opened { probe, mut source, reading } = decode::open(source, name_hint, &limits)?;
     let channels = usize::from(probe.channels);
     if channels != sinks.len() {
         let what = format!("{channels} channels do not fit into {} files", sinks.len());
         return Err(Error::Channels { what });
     }
     encode::check(settings.format, probe.sample_rate, 1)?;
+    let mut files = sinks.iter_mut().map(|sink| Written::new(sink, &limits)).collect::<Result<Vec<_>, _>>()?;
     let mut tracks: Vec<_> =
-        sinks.iter_mut().map(|sink| Track::new(sink, settings, tags, probe.sample_rate, 1)).collect();
+        files.iter_mut().map(|file| Track::new(file, settings, tags, probe.sample_rate, 1)).collect();
     let (mut block, mut leg) = (Vec::new(), Vec::new());
     loop {
         source.next_block(&mut block)?;
@@ -88,17 +98,19 @@ pub fn split_legs<S: Write + Seek>(
         }
     }
     let truncated = source.truncated();
-    tracks.into_iter().map(|track| track.finish(&probe, truncated)).collect()
+    let encoded = tracks.into_iter().map(|track| track.finish(&probe, truncated)).collect::<Result<Vec<_>, _>>()?;
+    let digest = reading.finish()?;
+    encoded.into_iter().zip(files).map(|(track, file)| Ok(track.into_transcoded(digest, file.finish()?))).collect()
 }
 
 /// The same recording with one channel.
 fn mixed(opened: Opened) -> Opened {
-    let Opened { mut probe, source } = opened;
-    let channels = usize::from(std::mem::replace(&mut probe.channels, 1));
-    match channels {
-        1 => Opened { probe, source },
-        _ => Opened { probe, source: Box::new(MixDown { source, channels, frames: Vec::new() }) },
-    }
+    let Opened { mut probe, source, reading } = opened;
+    let source: Box<dyn BlockSource> = match usize::from(std::mem::replace(&mut probe.channels, 1)) {
+        1 => source,
+        channels => Box::new(MixDown { source, channels, frames: Vec::new() }),
+    };
+    Opened { probe, source, reading }
 }
 
 struct MixDown {

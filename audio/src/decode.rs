@@ -1,10 +1,11 @@
 //! From a file to blocks of samples: which decoder reads what.
 
-use std::fs::File;
 use std::path::Path;
 
+use crate::digest::{self, Reader, Reading};
 use crate::error::Error;
 use crate::format::{Codec, Container};
+use crate::limits::{Limited, Limits};
 use crate::probe::{self, Probe};
 
 mod bytes;
@@ -34,11 +35,22 @@ pub(crate) trait BlockSource {
 pub(crate) struct Opened {
     pub(crate) probe: Probe,
     pub(crate) source: Box<dyn BlockSource>,
+    /// Knows, when all is decoded, what was read.
+    pub(crate) reading: Reading,
 }
 
-/// Opens the file at `path`; see [`crate::probe()`] for `name_hint`.
-pub(crate) fn open(path: &Path, name_hint: &str) -> Result<Opened, Error> {
-    let mut file = File::open(path)?;
+/// Opens the file at `path` to decode it within `limits`; see [`crate::probe()`] for `name_hint`.
+pub(crate) fn open(path: &Path, name_hint: &str, limits: &Limits) -> Result<Opened, Error> {
+    let (file, reading) = digest::open(path, limits)?;
+    let opened = decoder(file, name_hint);
+    // First: what a decoder makes of a read that was refused is not what the file is.
+    limits.check()?;
+    let (probe, source) = opened?;
+    let source = Box::new(Limited::new(source, limits.clone(), probe.sample_rate, probe.channels));
+    Ok(Opened { probe, source, reading })
+}
+
+fn decoder(mut file: Reader, name_hint: &str) -> Result<(Probe, Box<dyn BlockSource>), Error> {
     let located = probe::locate(&mut file, name_hint)?;
     let mut probe = located.probe;
     let window = Window::new(file, located.start, located.len)?;
@@ -54,5 +66,5 @@ pub(crate) fn open(path: &Path, name_hint: &str) -> Result<Opened, Error> {
         }
         _ => Box::new(bytes::ByteSource::new(window, &located)),
     };
-    Ok(Opened { probe, source })
+    Ok((probe, source))
 }

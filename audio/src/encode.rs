@@ -1,6 +1,6 @@
 //! From blocks of samples to a file: which format carries what.
 
-use std::io::{BufWriter, Seek, Write};
+use std::io::{BufWriter, Read, Seek, Write};
 
 use crate::error::Error;
 use crate::format::{EncodeSettings, Format};
@@ -13,9 +13,9 @@ mod mp3;
 mod opus;
 mod wav;
 
-/// Where encoders write: headers are completed at the end.
-pub(crate) trait Sink: Write + Seek {}
-impl<T: Write + Seek> Sink for T {}
+/// Where encoders write: headers are completed at the end, and what was written is read back.
+pub(crate) trait Sink: Read + Write + Seek {}
+impl<T: Read + Write + Seek> Sink for T {}
 
 /// Writes are gathered to this many bytes.
 const BUFFER_BYTES: usize = 64 * 1024;

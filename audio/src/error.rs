@@ -36,9 +36,22 @@ pub enum Error {
         /// What does not fit, for people, such as `one leg is at 8000 Hz, the other at 16000 Hz`.
         what: String,
     },
+    /// The recording goes beyond one of the [`crate::Limits`]: keep it as it came.
+    #[error("it {0}")]
+    Exceeded(crate::Limit),
+    /// [`crate::Limits::stop`] was set: nothing is known of the recording.
+    #[error("told to stop")]
+    Stopped,
     /// The source could not be read or the sink could not be written.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for Error {
+    /// Readers and sinks can say only by an I/O error that a limit is reached: it comes out of there again.
+    fn from(error: std::io::Error) -> Self {
+        error.downcast().unwrap_or_else(Self::Io)
+    }
 }
 
 impl Error {

@@ -26,7 +26,7 @@
 //! ```no_run
 //! use std::path::Path;
 //!
-//! let mut kept = std::fs::File::create("kept.mp3")?;
+//! let mut kept = std::fs::File::create_new("kept.mp3")?;
 //! let source = Path::new("out-102-101.wav");
 //! let done = audio::transcode(source, "out-102-101.wav", &mut kept, &Default::default(), &Default::default())?;
 //! let again = audio::measure(Path::new("kept.mp3"), "kept.mp3")?;
@@ -38,6 +38,7 @@ mod adpcm;
 mod au;
 mod channels;
 mod decode;
+mod digest;
 mod encode;
 mod error;
 mod format;
@@ -45,6 +46,7 @@ mod g711;
 mod g722;
 mod g726;
 mod gsm;
+mod limits;
 mod mpeg;
 mod ogg_head;
 mod pcap;
@@ -60,10 +62,12 @@ mod transcode;
 mod tests;
 
 pub use channels::{join_legs, mix_down, split_legs};
+pub use digest::Digest;
 pub use error::Error;
 pub use format::{Codec, Container, EncodeSettings, Format};
+pub use limits::{Limit, Limits};
 pub use peaks::BUCKETS as PEAK_BUCKETS;
 pub use probe::{Probe, probe};
 pub use quality::{ChannelQuality, Quality};
 pub use tags::Tags;
-pub use transcode::{Measured, Transcoded, measure, transcode};
+pub use transcode::{Measured, Transcoded, measure, measure_within, transcode, transcode_within};

@@ -7,6 +7,8 @@ pub(crate) const SILENT_CHANNEL_DBFS: f32 = -60.0;
 const SILENT_WINDOW_DBFS: f64 = -50.0;
 /// The level of digital silence, instead of minus infinity.
 const FLOOR_DBFS: f32 = -120.0;
+/// The loudest step of µ-law; A-law's is 32,256. A line that was overdriven before it was coded never gets any louder.
+const FULL_SCALE: i16 = 32_124;
 
 /// What was found out about a recording while it was decoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,23 +30,43 @@ pub struct Quality {
 /// One channel of a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelQuality {
-    /// The level, in dB below full scale; −120 for digital silence.
+    /// The level (root mean square), in dB relative to full scale; −120 for digital silence. A constant offset, as
+    /// analogue cards have it, is no sound and does not count.
     pub rms_dbfs: f32,
     /// The loudest sample, 0 to 32768.
     pub peak: u16,
-    /// Samples at full scale.
+    /// Samples at full scale, which for telephone audio is the loudest step of G.711.
     pub clipped_samples: u64,
     /// The level is below −60 dBFS.
     pub silent: bool,
+    /// The longest stretch during which this channel was silent, as in [`Quality::longest_silence_ms`].
+    pub longest_silence_ms: u64,
 }
 
 #[derive(Default, Clone)]
 struct ChannelMeter {
     square_sum: f64,
+    sum: f64,
     /// Exact, so that it does not matter how the blocks are cut.
     window_square_sum: u64,
+    window_sum: i64,
     peak: u16,
     clipped: u64,
+    silence: Silence,
+}
+
+/// The longest of many stretches.
+#[derive(Default, Clone)]
+struct Silence {
+    current: u64,
+    longest: u64,
+}
+
+impl Silence {
+    fn window(&mut self, silent: bool, frames: u64) {
+        self.current = if silent { self.current + frames } else { 0 };
+        self.longest = self.longest.max(self.current);
+    }
 }
 
 impl ChannelMeter {
@@ -53,12 +75,40 @@ impl ChannelMeter {
             .clone()
             .map(|sample| u64::from((i32::from(sample) * i32::from(sample)).unsigned_abs()))
             .sum::<u64>();
+        self.window_sum += samples.clone().map(i64::from).sum::<i64>();
         let (least, most) =
             samples.clone().fold((0, 0), |(least, most): (i16, i16), sample| (least.min(sample), most.max(sample)));
         self.peak = self.peak.max(least.unsigned_abs()).max(most.unsigned_abs());
         // Rare enough to look twice.
-        if most == i16::MAX || least == i16::MIN {
-            self.clipped += samples.filter(|&sample| sample == i16::MAX || sample == i16::MIN).count() as u64;
+        if most >= FULL_SCALE || least <= -FULL_SCALE {
+            self.clipped += samples.filter(|&sample| !(1 - FULL_SCALE..FULL_SCALE).contains(&sample)).count() as u64;
+        }
+    }
+
+    /// Ends a window of so many frames; tells whether it was silent.
+    fn end_window(&mut self, frames: u64) -> bool {
+        let (squares, sum) = (std::mem::take(&mut self.window_square_sum), std::mem::take(&mut self.window_sum));
+        let (squares, sum) = (squares as f64, sum as f64);
+        self.square_sum += squares;
+        self.sum += sum;
+        // Full scale squared, times the level's ratio.
+        let threshold = 32_768f64.powi(2) * 10f64.powf(SILENT_WINDOW_DBFS / 10.0);
+        let silent = squares - sum * sum / (frames as f64) < threshold * frames as f64;
+        self.silence.window(silent, frames);
+        silent
+    }
+
+    fn finish(&self, frames: u64, sample_rate: u32) -> ChannelQuality {
+        let frames = frames.max(1) as f64;
+        let mean = self.sum / frames;
+        let rms = (self.square_sum / frames - mean * mean).max(0.0).sqrt() / 32_768.0;
+        let rms_dbfs = ((20.0 * rms.log10()) as f32).max(FLOOR_DBFS);
+        ChannelQuality {
+            rms_dbfs,
+            peak: self.peak,
+            clipped_samples: self.clipped,
+            silent: rms_dbfs < SILENT_CHANNEL_DBFS,
+            longest_silence_ms: millis(self.silence.longest, sample_rate),
         }
     }
 }
@@ -70,8 +120,8 @@ pub(crate) struct Meter {
     sample_rate: u32,
     window_frames: u64,
     in_window: u64,
-    silence: u64,
-    longest_silence: u64,
+    /// Of all channels at a time.
+    silence: Silence,
 }
 
 impl Meter {
@@ -82,8 +132,7 @@ impl Meter {
             sample_rate,
             window_frames: u64::from(sample_rate / 50).max(1),
             in_window: 0,
-            silence: 0,
-            longest_silence: 0,
+            silence: Silence::default(),
         }
     }
 
@@ -117,14 +166,11 @@ impl Meter {
     }
 
     fn end_window(&mut self) {
-        // Full scale squared, times the level's ratio.
-        let threshold = 32_768f64.powi(2) * 10f64.powf(SILENT_WINDOW_DBFS / 10.0) * self.in_window as f64;
-        let silent = self.channels.iter().all(|meter| (meter.window_square_sum as f64) < threshold);
+        let mut silent = true;
         for meter in &mut self.channels {
-            meter.square_sum += std::mem::take(&mut meter.window_square_sum) as f64;
+            silent &= meter.end_window(self.in_window);
         }
-        self.silence = if silent { self.silence + self.in_window } else { 0 };
-        self.longest_silence = self.longest_silence.max(self.silence);
+        self.silence.window(silent, self.in_window);
         self.in_window = 0;
     }
 
@@ -138,28 +184,14 @@ impl Meter {
         if self.in_window > 0 {
             self.end_window();
         }
-        let frames = self.frames.max(1) as f64;
-        let channels: Vec<_> = self
-            .channels
-            .iter()
-            .map(|meter| {
-                let rms = (meter.square_sum / frames).sqrt() / 32_768.0;
-                let rms_dbfs = if rms > 0.0 { (20.0 * rms.log10()) as f32 } else { FLOOR_DBFS };
-                ChannelQuality {
-                    rms_dbfs,
-                    peak: meter.peak,
-                    clipped_samples: meter.clipped,
-                    silent: rms_dbfs < SILENT_CHANNEL_DBFS,
-                }
-            })
-            .collect();
+        let channels: Vec<_> = self.channels.iter().map(|meter| meter.finish(self.frames, self.sample_rate)).collect();
         let heard = channels.iter().filter(|channel| !channel.silent).count();
         Quality {
             truncated,
             stale_header,
             one_way: channels.len() > 1 && heard == 1,
             channels,
-            longest_silence_ms: millis(self.longest_silence, self.sample_rate),
+            longest_silence_ms: millis(self.silence.longest, self.sample_rate),
         }
     }
 }
@@ -171,32 +203,4 @@ pub(crate) fn millis(frames: u64, sample_rate: u32) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_speaker_on_two_channels_is_one_way() {
-        let mut meter = Meter::new(8_000, 2);
-        for i in 0..8_000 {
-            meter.block(&[if i % 2 == 0 { 8_000 } else { -8_000 }, 3]);
-        }
-        let quality = meter.finish(false, false);
-        assert!(quality.one_way);
-        assert!(quality.channels[1].silent && !quality.channels[0].silent);
-        assert_eq!(quality.longest_silence_ms, 0);
-        assert!((quality.channels[0].rms_dbfs + 12.25).abs() < 0.1, "{}", quality.channels[0].rms_dbfs);
-    }
-
-    #[test]
-    fn the_longest_silence_and_the_clipped_samples_are_found() {
-        let mut meter = Meter::new(8_000, 1);
-        for second in 0..10 {
-            let value = if (3..7).contains(&second) { 0 } else { i16::MAX };
-            meter.block(&[value; 8_000]);
-        }
-        let quality = meter.finish(true, false);
-        assert_eq!(quality.longest_silence_ms, 4_000);
-        assert_eq!(quality.channels[0].clipped_samples, 48_000);
-        assert!(quality.truncated && !quality.one_way);
-    }
-}
+mod tests;

@@ -4,7 +4,9 @@ mod broken;
 mod captures;
 mod corpus;
 mod legs;
+mod limits;
 mod memory;
+mod one_pass;
 mod references;
 mod round_trip;
 
@@ -79,7 +81,7 @@ fn fixture(end: &str) -> Fixture {
 
 /// Everything decoded: only tests hold a recording whole.
 fn samples(path: &Path, hint: &str) -> Result<(Probe, Vec<i16>), Error> {
-    let mut opened = decode::open(path, hint)?;
+    let mut opened = decode::open(path, hint, &crate::Limits::default())?;
     let (mut all, mut block) = (Vec::new(), Vec::new());
     loop {
         opened.source.next_block(&mut block)?;
@@ -144,4 +146,9 @@ fn file_of(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).unwrap();
     (folder, path)
+}
+
+/// A file to write to and to read back.
+fn new_file(path: &Path) -> std::fs::File {
+    std::fs::File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap()
 }

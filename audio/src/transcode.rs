@@ -1,12 +1,14 @@
-//! One pass over a recording: decode, measure and, if asked, encode.
+//! One pass over a recording: decode, measure, hash and, if asked, encode.
 
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use crate::decode::{self, Opened};
+use crate::digest::{Digest, Written};
 use crate::encode::{self, Encoder, Sink};
 use crate::error::Error;
 use crate::format::EncodeSettings;
+use crate::limits::Limits;
 use crate::peaks::Peaks;
 use crate::probe::Probe;
 use crate::quality::{Meter, Quality, millis};
@@ -31,6 +33,12 @@ pub struct Transcoded {
     pub quality: Quality,
     /// Container and codec of the source, such as `wav/gsm_ms`.
     pub source_format: String,
+    /// What was read: every byte of the source, audio or not.
+    pub source: Digest,
+    /// The same of the right leg, where two were joined.
+    pub right_leg: Option<Digest>,
+    /// What was written.
+    pub written: Digest,
 }
 
 /// What a file holds.
@@ -52,10 +60,12 @@ pub struct Measured {
     pub quality: Quality,
     /// Container and codec, such as `wav/gsm_ms`.
     pub source_format: String,
+    /// What was read: every byte of the file, audio or not.
+    pub source: Digest,
 }
 
-/// Reads `source` once and writes it, encoded, to `sink` from where that stands; headers are completed at the end, so
-/// the sink must not be in append mode. See [`crate::probe()`] for `name_hint`.
+/// Reads `source` once and writes it, encoded, to `sink` from where that stands to its end; headers are completed and
+/// what was written is read back at the end, so the sink must be open for reading too, and not in append mode. See [`crate::probe()`] for `name_hint`.
 ///
 /// The source decodes as far as it goes: whether that was its whole length is in [`Transcoded::quality`].
 ///
@@ -65,23 +75,40 @@ pub struct Measured {
 pub fn transcode(
     source: &Path,
     name_hint: &str,
-    sink: &mut (impl Write + Seek),
+    sink: &mut (impl Read + Write + Seek),
     settings: &EncodeSettings,
     tags: &Tags,
 ) -> Result<Transcoded, Error> {
-    encode_opened(decode::open(source, name_hint)?, sink, settings, tags)
+    transcode_within(&Limits::default(), source, name_hint, sink, settings, tags)
+}
+
+/// As [`transcode`], within other limits than the default ones.
+///
+/// # Errors
+/// As [`transcode`], and [`Error::Exceeded`] and [`Error::Stopped`].
+pub fn transcode_within(
+    limits: &Limits,
+    source: &Path,
+    name_hint: &str,
+    sink: &mut (impl Read + Write + Seek),
+    settings: &EncodeSettings,
+    tags: &Tags,
+) -> Result<Transcoded, Error> {
+    encode_opened(decode::open(source, name_hint, limits)?, limits, sink, settings, tags)
 }
 
 /// [`transcode`] of what is already open.
 pub(crate) fn encode_opened(
     opened: Opened,
+    limits: &Limits,
     sink: &mut dyn Sink,
     settings: &EncodeSettings,
     tags: &Tags,
 ) -> Result<Transcoded, Error> {
-    let Opened { probe, mut source } = opened;
+    let Opened { probe, mut source, reading } = opened;
     encode::check(settings.format, probe.sample_rate, probe.channels)?;
-    let mut track = Track::new(sink, settings, tags, probe.sample_rate, probe.channels);
+    let mut written = Written::new(sink, limits)?;
+    let mut track = Track::new(&mut written, settings, tags, probe.sample_rate, probe.channels);
     let mut block = Vec::new();
     loop {
         source.next_block(&mut block)?;
@@ -90,7 +117,8 @@ pub(crate) fn encode_opened(
         }
         track.write(&block)?;
     }
-    track.finish(&probe, source.truncated())
+    let encoded = track.finish(&probe, source.truncated())?;
+    Ok(encoded.into_transcoded(reading.finish()?, written.finish()?))
 }
 
 /// What is written into one file: encoded, and measured on the way.
@@ -127,21 +155,39 @@ impl<'a> Track<'a> {
     }
 
     /// Completes the file. `probe` is the source's.
-    pub(crate) fn finish(self, probe: &Probe, truncated: bool) -> Result<Transcoded, Error> {
+    pub(crate) fn finish(self, probe: &Probe, truncated: bool) -> Result<Encoded, Error> {
         let encoder = self.encoder.ok_or(Error::Empty)?;
         let bitrate_bps = encoder.bitrate_bps();
         encoder.finish()?;
-        let measured = self.measuring.finish(&Probe { channels: self.channels, ..*probe }, truncated)?;
-        Ok(Transcoded {
-            duration_ms: measured.duration_ms,
-            samples_per_channel: measured.samples_per_channel,
-            sample_rate: measured.sample_rate,
-            channels: measured.channels,
-            bitrate_bps,
-            peaks: measured.peaks,
-            quality: measured.quality,
-            source_format: measured.source_format,
-        })
+        let heard = self.measuring.finish(&Probe { channels: self.channels, ..*probe }, truncated)?;
+        Ok(Encoded { heard, bitrate_bps, sample_rate: self.sample_rate, channels: self.channels })
+    }
+}
+
+/// A file that was encoded, but not yet hashed.
+pub(crate) struct Encoded {
+    heard: Heard,
+    bitrate_bps: u32,
+    sample_rate: u32,
+    channels: u16,
+}
+
+impl Encoded {
+    pub(crate) fn into_transcoded(self, source: Digest, written: Digest) -> Transcoded {
+        let Heard { duration_ms, samples_per_channel, peaks, quality, source_format } = self.heard;
+        Transcoded {
+            duration_ms,
+            samples_per_channel,
+            sample_rate: self.sample_rate,
+            channels: self.channels,
+            bitrate_bps: self.bitrate_bps,
+            peaks,
+            quality,
+            source_format,
+            source,
+            right_leg: None,
+            written,
+        }
     }
 }
 
@@ -152,16 +198,37 @@ impl<'a> Track<'a> {
 /// [`Error::Empty`], [`Error::NotAudio`], [`Error::Unsupported`], [`Error::Damaged`] if not one sample can be decoded, or
 /// [`Error::Io`].
 pub fn measure(path: &Path, name_hint: &str) -> Result<Measured, Error> {
-    let Opened { probe, mut source } = decode::open(path, name_hint)?;
+    measure_within(&Limits::default(), path, name_hint)
+}
+
+/// As [`measure`], within other limits than the default ones.
+///
+/// # Errors
+/// As [`measure`], and [`Error::Exceeded`] and [`Error::Stopped`].
+pub fn measure_within(limits: &Limits, path: &Path, name_hint: &str) -> Result<Measured, Error> {
+    let Opened { probe, mut source, reading } = decode::open(path, name_hint, limits)?;
     let mut measuring = Measuring::new(probe.sample_rate, probe.channels);
     let mut block = Vec::new();
     loop {
         source.next_block(&mut block)?;
         if block.is_empty() {
-            return measuring.finish(&probe, source.truncated());
+            break;
         }
         measuring.block(&block);
     }
+    let Heard { duration_ms, samples_per_channel, peaks, quality, source_format } =
+        measuring.finish(&probe, source.truncated())?;
+    Ok(Measured {
+        duration_ms,
+        samples_per_channel,
+        sample_rate: probe.sample_rate,
+        channels: probe.channels,
+        truncated: quality.truncated,
+        peaks,
+        quality,
+        source_format,
+        source: reading.finish()?,
+    })
 }
 
 /// The numbers that are collected while samples pass by.
@@ -169,6 +236,15 @@ struct Measuring {
     meter: Meter,
     peaks: Peaks,
     channels: usize,
+}
+
+/// What they come to.
+struct Heard {
+    duration_ms: u64,
+    samples_per_channel: u64,
+    peaks: Vec<u8>,
+    quality: Quality,
+    source_format: String,
 }
 
 impl Measuring {
@@ -181,20 +257,16 @@ impl Measuring {
         self.peaks.block(block, self.channels);
     }
 
-    fn finish(self, probe: &Probe, truncated: bool) -> Result<Measured, Error> {
+    fn finish(self, probe: &Probe, truncated: bool) -> Result<Heard, Error> {
         let frames = self.meter.frames();
         if frames == 0 {
             return Err(Error::Empty);
         }
-        let truncated = probe.truncated || truncated;
-        Ok(Measured {
+        Ok(Heard {
             duration_ms: millis(frames, probe.sample_rate),
             samples_per_channel: frames,
-            sample_rate: probe.sample_rate,
-            channels: probe.channels,
-            truncated,
             peaks: self.peaks.finish(),
-            quality: self.meter.finish(truncated, probe.stale_header),
+            quality: self.meter.finish(probe.truncated || truncated, probe.stale_header),
             source_format: probe.source_format(),
         })
     }

@@ -39,7 +39,8 @@ pub(crate) fn one(work: &str, source: &Path, name: &str) -> Outcome<()> {
     let frames = (HOURS * 3_600 * 8_000) as u64;
     let found = match work {
         "encode" => {
-            let mut sink = fs::File::create(source.with_file_name("kept"))?;
+            let kept = source.with_file_name("kept");
+            let mut sink = fs::File::options().read(true).write(true).create(true).truncate(true).open(kept)?;
             let settings = ours::settings(name.parse()?);
             audio::transcode(source, "hours.wav", &mut sink, &settings, &ours::tags())?.samples_per_channel
         }

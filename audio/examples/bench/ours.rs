@@ -32,7 +32,7 @@ pub(crate) fn tags() -> Tags {
 pub(crate) fn transcode(source: &Path, format: Format, folder: &Path) -> Outcome<Cost> {
     let kept = folder.join("ours");
     let before = own_seconds()?;
-    let mut sink = File::create(&kept)?;
+    let mut sink = File::options().read(true).write(true).create(true).truncate(true).open(&kept)?;
     audio::transcode(source, "minute.wav", &mut sink, &settings(format), &tags())?;
     drop(sink);
     Ok(Cost { cpu_seconds: own_seconds()? - before, bytes: kept.metadata()?.len() })

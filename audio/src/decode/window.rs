@@ -1,20 +1,21 @@
 //! A stretch of a file that looks like a whole one.
 
-use std::fs::File;
 use std::io::{Read, Result, Seek, SeekFrom};
 
 use symphonia::core::io::MediaSource;
 
+use crate::digest::Reader;
+
 /// The audio of a file, without what is before and after it.
 pub(crate) struct Window {
-    file: File,
+    file: Reader,
     start: u64,
     len: u64,
     position: u64,
 }
 
 impl Window {
-    pub(crate) fn new(mut file: File, start: u64, len: u64) -> Result<Self> {
+    pub(crate) fn new(mut file: Reader, start: u64, len: u64) -> Result<Self> {
         file.seek(SeekFrom::Start(start))?;
         Ok(Self { file, start, len, position: 0 })
     }

@@ -1,7 +1,5 @@
 //! What is written decodes to what was read.
 
-use std::fs::File;
-
 use super::*;
 use crate::{EncodeSettings, Format, Tags, Transcoded, measure, transcode};
 
@@ -25,7 +23,7 @@ fn settings(format: Format) -> EncodeSettings {
 
 fn encode(path: &Path, hint: &str, settings: &EncodeSettings) -> (tempfile::TempDir, PathBuf, Transcoded) {
     let (folder, kept) = file_of(&format!("kept.{}", settings.format.extension()), b"");
-    let done = transcode(path, hint, &mut File::create(&kept).unwrap(), settings, &tags()).unwrap();
+    let done = transcode(path, hint, &mut new_file(&kept), settings, &tags()).unwrap();
     (folder, kept, done)
 }
 
@@ -181,7 +179,7 @@ fn without_tags_nothing_is_said() {
     let source = measure(&fixture.path(), &fixture.file).unwrap();
     for format in Format::ALL {
         let (_folder, kept) = file_of("kept", b"");
-        let mut sink = File::create(&kept).unwrap();
+        let mut sink = new_file(&kept);
         transcode(&fixture.path(), &fixture.file, &mut sink, &settings(format), &Tags::default()).unwrap();
         assert_eq!(measure(&kept, "kept").unwrap().samples_per_channel, source.samples_per_channel, "{format}");
         let head = std::fs::read(kept).unwrap();

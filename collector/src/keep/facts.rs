@@ -126,6 +126,7 @@ fn quality_json(quality: &Quality) -> String {
                 "peak": channel.peak,
                 "clipped_samples": channel.clipped_samples,
                 "silent": channel.silent,
+                "longest_silence_ms": channel.longest_silence_ms,
             })
         })
         .collect();
