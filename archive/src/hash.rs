@@ -42,6 +42,12 @@ impl Sha256 {
     }
 }
 
+impl From<[u8; 32]> for Sha256 {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// A SHA-256 in the making, which also counts.
 #[derive(Clone, Default)]
 pub struct Sha256Hasher {

@@ -28,6 +28,13 @@ pub struct Config {
     /// How long one recording may take to transcode; after that it is kept as it came.
     #[serde(deserialize_with = "units::duration")]
     pub transcode_timeout: Duration,
+    /// The longest recording that is transcoded; what lasts longer, or claims to, is kept as it came.
+    #[serde(deserialize_with = "units::duration")]
+    pub longest_recording: Duration,
+    /// How long the recordings in work may still take when the service is told to stop. What is not done by then begins
+    /// anew with the next start; what was fetched is not fetched again.
+    #[serde(deserialize_with = "units::duration")]
+    pub shutdown_grace: Duration,
     /// How long a claim on a source lasts when its instance dies. It is prolonged while the source is in work.
     #[serde(deserialize_with = "units::duration")]
     pub lease: Duration,
@@ -54,6 +61,8 @@ impl Default for Config {
             settle: Duration::from_secs(120),
             abandoned_after: Duration::from_secs(15 * 60),
             transcode_timeout: Duration::from_secs(30 * 60),
+            longest_recording: Duration::from_secs(48 * 3600),
+            shutdown_grace: Duration::from_secs(20),
             lease: Duration::from_secs(5 * 60),
             max_attempts: 8,
             first_retry: Duration::from_secs(10),
@@ -75,6 +84,7 @@ impl Config {
             ("settle", self.settle, second),
             ("abandoned_after", self.abandoned_after, self.settle),
             ("transcode_timeout", self.transcode_timeout, second),
+            ("longest_recording", self.longest_recording, second),
             ("lease", self.lease, 10 * second),
             ("first_retry", self.first_retry, Duration::from_millis(100)),
             ("longest_retry", self.longest_retry, self.first_retry),
@@ -124,6 +134,7 @@ mod tests {
             ("workers", Config { workers: 0, ..Config::default() }),
             ("claims_per_core_server", Config { claims_per_core_server: 0, ..Config::default() }),
             ("abandoned_after", Config { abandoned_after: Duration::from_secs(1), ..Config::default() }),
+            ("longest_recording", Config { longest_recording: Duration::ZERO, ..Config::default() }),
             ("lease", Config { lease: Duration::from_secs(1), ..Config::default() }),
             ("max_attempts", Config { max_attempts: 0, ..Config::default() }),
             ("spool_budget", Config { spool_budget: 0, ..Config::default() }),

@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Unspooled,
     /// Somebody else has the source now.
     Lost,
+    /// Told to stop in the middle of it: it goes on where it is when this instance, or another, claims it anew.
+    Stopped,
 }
 
 impl Failure {

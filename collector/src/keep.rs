@@ -1,23 +1,22 @@
 //! What of a source is kept: its audio in the tier's format, or the bytes as they came where that is all that is safe.
 //!
-//! What was encoded is decoded again and must last as long as its source. A recording is kept as it came when it cannot
+//! What was decoded must be what was fetched, byte by byte, or it is fetched again. What was encoded is decoded again and
+//! must be what was written and last as long as its source. A recording is kept as it came when it cannot
 //! be decoded whole, when the encoder cannot carry it or does not keep to its length, when decoding it takes for ever or
 //! panics, and when its tier says so.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use archive::Sha256;
-use audio::{EncodeSettings, Measured, Tags, Transcoded};
+use audio::{EncodeSettings, Limit, Limits, Measured, Tags, Transcoded};
+use tokio_util::sync::CancellationToken;
 
 mod facts;
 
 use crate::failure::Failure;
-use crate::landing::remove_if_there;
+use crate::landing::{check_whole, remove_if_there};
+use crate::workers::{GivenUp, Workers};
 
 /// By how much the lengths of source and encoded recording may differ.
 const TOLERANCE_MS: u64 = 40;
@@ -57,85 +56,105 @@ pub(crate) struct Kept {
     pub(crate) peaks: Vec<u8>,
 }
 
-/// Prepares what is to be archived, in no more time than `timeout`.
+/// Prepares what is to be archived, when a worker is free and within its limits.
 ///
 /// # Errors
-/// Nothing to keep (empty, or no audio at all), or a landing zone that fails.
-pub(crate) async fn prepare(job: Job, timeout: Duration) -> Result<Kept, Failure> {
-    let stopped = Arc::new(AtomicBool::default());
-    let working = {
-        let (job, stopped) = (job.clone(), Arc::clone(&stopped));
-        tokio::task::spawn_blocking(move || prepare_blocking(&job, &stopped))
+/// Nothing to keep (empty, or no audio at all); bytes that are no longer those that were fetched; a landing zone that
+/// fails; being told to stop.
+pub(crate) async fn prepare(job: Job, workers: &Workers, stop: &CancellationToken) -> Result<Kept, Failure> {
+    let worked = {
+        let job = job.clone();
+        workers.run(stop, move |limits| prepare_blocking(&job, limits)).await
     };
-    match tokio::time::timeout(timeout, working).await {
-        Ok(Ok(prepared)) => prepared,
-        // A decoder that panics says more about the file than about us; the panic itself is in the log.
-        Ok(Err(_)) => {
+    worked.unwrap_or_else(|given_up| without_result(&job, &given_up))
+}
+
+/// What is done with a source at which a worker gave up.
+fn without_result(job: &Job, given_up: &GivenUp) -> Result<Kept, Failure> {
+    match given_up {
+        GivenUp::Stopped => Err(Failure::Stopped),
+        // A decoder that panics says more about the file than about us.
+        GivenUp::Panicked => {
             remove_if_there(&job.encoded);
-            Ok(Kept::undecodable(&job, "panicked"))
+            Ok(Kept::undecodable(job, "panicked"))
         }
-        Err(_) => {
-            // The thread cannot be killed, but it ends at the next block that it writes.
-            stopped.store(true, Ordering::Relaxed);
-            Ok(Kept::undecodable(&job, "timed-out"))
+        GivenUp::Stuck => {
+            tracing::error!("a decoder does not come back: until this process starts anew there is one worker less");
+            Ok(Kept::undecodable(job, "timed-out"))
         }
     }
 }
 
-fn prepare_blocking(job: &Job, stopped: &AtomicBool) -> Result<Kept, Failure> {
-    let Some(settings) = &job.settings else {
-        return match audio::measure(&job.source, &job.name) {
-            Ok(measured) => Ok(Kept::as_it_came(job, &measured, &[])),
-            Err(error) => without_audio(job, &error),
-        };
+fn prepare_blocking(job: &Job, limits: &Limits) -> Result<Kept, Failure> {
+    let prepared = match &job.settings {
+        Some(settings) => encode(job, settings, limits),
+        None => audio::measure_within(limits, &job.source, &job.name).map(|measured| kept_as(job, &measured, &[])),
     };
-    match encode(job, settings, stopped) {
-        Ok(transcoded) if transcoded.quality.truncated => {
-            remove_if_there(&job.encoded);
-            Ok(Kept::as_it_came(job, &measured_source(transcoded), &[]))
+    if !matches!(&prepared, Ok(Ok(kept)) if !kept.kept_original) {
+        remove_if_there(&job.encoded);
+    }
+    prepared.unwrap_or_else(|error| without_audio(job, &error))
+}
+
+/// Encodes the source, and decides what of the two is kept.
+fn encode(job: &Job, settings: &EncodeSettings, limits: &Limits) -> Result<Result<Kept, Failure>, audio::Error> {
+    let mut sink = File::create_new(&job.encoded)?;
+    let transcoded = audio::transcode_within(limits, &job.source, &job.name, &mut sink, settings, &job.tags);
+    drop(sink);
+    let transcoded = match transcoded {
+        Err(audio::Error::UnsupportedByEncoder { .. }) => {
+            let measured = audio::measure_within(limits, &job.source, &job.name)?;
+            return Ok(kept_as(job, &measured, &["unencodable"]));
         }
-        Ok(transcoded) if lasts_as_long(job, &transcoded) => {
-            Kept::encoded(job, settings, &transcoded).map_err(|error| Failure::later("landing-zone", error.to_string()))
+        transcoded => transcoded?,
+    };
+    if transcoded.source.sha256 != *job.sha256.as_bytes() {
+        return Ok(Err(Failure::Unspooled));
+    }
+    if transcoded.quality.truncated {
+        return Ok(kept_as(job, &measured_source(transcoded), &[]));
+    }
+    let again = audio::measure_within(limits, &job.encoded, &job.encoded.to_string_lossy());
+    Ok(match again {
+        Err(error @ (audio::Error::Stopped | audio::Error::Exceeded(_))) => return Err(error),
+        Ok(again) if again.source != transcoded.written => {
+            Err(Failure::later("landing-zone", "what was encoded is not what can be read there"))
         }
-        Ok(transcoded) => {
-            remove_if_there(&job.encoded);
-            Ok(Kept::as_it_came(job, &measured_source(transcoded), &["encode-mismatch"]))
-        }
-        Err(error) => {
-            remove_if_there(&job.encoded);
-            match error {
-                audio::Error::UnsupportedByEncoder { .. } => match audio::measure(&job.source, &job.name) {
-                    Ok(measured) => Ok(Kept::as_it_came(job, &measured, &["unencodable"])),
-                    Err(error) => without_audio(job, &error),
-                },
-                error => without_audio(job, &error),
-            }
-        }
+        Ok(again) if lasts_as_long(&again, &transcoded) => Ok(Kept::encoded(job, settings, &transcoded)),
+        _ => kept_as(job, &measured_source(transcoded), &["encode-mismatch"]),
+    })
+}
+
+/// Does what was encoded, decoded again, last as long as its source?
+fn lasts_as_long(again: &Measured, transcoded: &Transcoded) -> bool {
+    again.duration_ms.abs_diff(transcoded.duration_ms) <= TOLERANCE_MS && !again.truncated
+}
+
+/// The source as it came, if what was decoded is what was fetched.
+fn kept_as(job: &Job, measured: &Measured, flagged: &[&str]) -> Result<Kept, Failure> {
+    match measured.source.sha256 == *job.sha256.as_bytes() {
+        true => Ok(Kept::as_it_came(job, measured, flagged)),
+        false => Err(Failure::Unspooled),
     }
 }
 
-/// What is done with a source that could not be decoded at all.
+/// What is done with a source that could not be decoded at all: nothing, if that may be because it is no longer what was
+/// fetched.
 fn without_audio(job: &Job, error: &audio::Error) -> Result<Kept, Failure> {
+    if matches!(error, audio::Error::Stopped) {
+        return Err(Failure::Stopped);
+    }
+    check_whole(&job.source, job.sha256)?;
     match error {
         audio::Error::Empty => Err(Failure::quarantine("empty", error.to_string())),
         audio::Error::NotAudio => Err(Failure::quarantine("not-audio", error.to_string())),
         audio::Error::Io(error) => Err(Failure::later("landing-zone", error.to_string())),
         audio::Error::Unsupported { .. } => Ok(Kept::undecodable(job, "unsupported")),
+        audio::Error::Exceeded(Limit::Time) => Ok(Kept::undecodable(job, "timed-out")),
+        audio::Error::Exceeded(Limit::Length) => Ok(Kept::undecodable(job, "too-long")),
+        audio::Error::Exceeded(_) => Ok(Kept::undecodable(job, "too-large")),
         _ => Ok(Kept::undecodable(job, "damaged")),
     }
-}
-
-fn encode(job: &Job, settings: &EncodeSettings, stopped: &AtomicBool) -> Result<Transcoded, audio::Error> {
-    let mut sink = Stoppable { file: io::BufWriter::with_capacity(64 * 1024, File::create(&job.encoded)?), stopped };
-    let transcoded = audio::transcode(&job.source, &job.name, &mut sink, settings, &job.tags)?;
-    sink.flush()?;
-    Ok(transcoded)
-}
-
-/// Decodes what was encoded, and compares.
-fn lasts_as_long(job: &Job, transcoded: &Transcoded) -> bool {
-    audio::measure(&job.encoded, &job.encoded.to_string_lossy())
-        .is_ok_and(|kept| kept.duration_ms.abs_diff(transcoded.duration_ms) <= TOLERANCE_MS && !kept.truncated)
 }
 
 /// What the decoder found out about the source while it was transcoded.
@@ -149,79 +168,9 @@ fn measured_source(transcoded: Transcoded) -> Measured {
         peaks: transcoded.peaks,
         quality: transcoded.quality,
         source_format: transcoded.source_format,
-    }
-}
-
-/// A sink that fails once nobody waits for it any more, so that its thread ends.
-struct Stoppable<'a> {
-    file: io::BufWriter<File>,
-    stopped: &'a AtomicBool,
-}
-
-impl Write for Stoppable<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.stopped.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Seek for Stoppable<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
+        source: transcoded.source,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(bytes: &[u8], name: &str, directory: &std::path::Path) -> Job {
-        let source = directory.join("source");
-        std::fs::write(&source, bytes).unwrap();
-        Job {
-            source,
-            name: name.to_owned(),
-            size_bytes: bytes.len() as u64,
-            sha256: Sha256::of(bytes),
-            settings: Some(EncodeSettings::default()),
-            tags: Tags::default(),
-            encoded: directory.join("source.0.out.mp3"),
-        }
-    }
-
-    #[tokio::test]
-    async fn what_takes_too_long_is_kept_as_it_came() {
-        let directory = tempfile::tempdir().unwrap();
-        let job = job(&[0; 4_000_000], "a.sln", directory.path());
-        let kept = prepare(job.clone(), Duration::ZERO).await.unwrap();
-        assert_eq!(kept.flags, ["undecodable", "timed-out"]);
-        assert_eq!((kept.file, kept.kept_original, kept.sha256), (job.source, true, job.sha256));
-    }
-
-    #[test]
-    fn nobody_waits_for_a_sink_that_is_stopped() {
-        let directory = tempfile::tempdir().unwrap();
-        let job = job(&[0; 4_000_000], "a.sln", directory.path());
-        let stopped = AtomicBool::new(true);
-        assert!(matches!(encode(&job, &EncodeSettings::default(), &stopped), Err(audio::Error::Io(_))));
-    }
-
-    #[test]
-    fn an_encoding_that_lasts_longer_or_shorter_than_its_source_is_noticed() {
-        let directory = tempfile::tempdir().unwrap();
-        let job = job(&[0; 32_000], "a.sln", directory.path());
-        let transcoded = encode(&job, &EncodeSettings::default(), &AtomicBool::default()).unwrap();
-        assert!(lasts_as_long(&job, &transcoded));
-        for duration_ms in [1900, 1950, 2050, 4000] {
-            assert!(!lasts_as_long(&job, &Transcoded { duration_ms, ..transcoded.clone() }), "{duration_ms}");
-        }
-        std::fs::write(&job.encoded, b"").unwrap();
-        assert!(!lasts_as_long(&job, &transcoded));
-    }
-}
+mod tests;

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use archive::{CoreServerId, Source, SourceId};
+use archive::{CoreServerId, Sha256, Source, SourceId};
+use rustix::io::Errno;
+
+use crate::failure::Failure;
 
 /// The landing zone of one instance.
 #[derive(Debug)]
@@ -96,6 +99,24 @@ pub(crate) fn remove_if_there(file: &Path) {
         }
         _ => {}
     }
+}
+
+/// Sees that a fetched file is still what was fetched, by reading it: blocks the thread.
+///
+/// # Errors
+/// [`Failure::Unspooled`] when it is not, or gone; a landing zone that fails otherwise.
+pub(crate) fn check_whole(file: &Path, expected: Sha256) -> Result<(), Failure> {
+    match Sha256::of_file(file) {
+        Ok((found, _)) if found == expected => Ok(()),
+        Err(error) if !is_lost(&error) => Err(Failure::later("landing-zone", error.to_string())),
+        _ => Err(Failure::Unspooled),
+    }
+}
+
+/// Does the error say that the copy in the landing zone is gone or unreadable for good? Any other (too many open files,
+/// no memory) passes, and then the copy may be the only one: a core server does not keep its files for ever.
+fn is_lost(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 fn names_in(directory: &Path) -> io::Result<Vec<String>> {

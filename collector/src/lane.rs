@@ -14,6 +14,7 @@ use crate::landing::Landing;
 use crate::layout::Layout;
 use crate::scan::Memory;
 use crate::work::Ended;
+use crate::workers::Workers;
 use crate::{Collected, Config, Error};
 
 /// What all lanes share.
@@ -22,8 +23,7 @@ pub(crate) struct Shared {
     pub(crate) archive: Arc<Archive>,
     pub(crate) config: Config,
     pub(crate) landing: Landing,
-    /// Permits to transcode.
-    pub(crate) workers: Semaphore,
+    pub(crate) workers: Workers,
 }
 
 /// A core server, as the catalogue describes it at the moment.
@@ -86,7 +86,8 @@ impl Lane {
         self.share_bytes.store(share_bytes, Ordering::Relaxed);
     }
 
-    /// Works on sources until none waits, or until told to stop; what is in work by then is finished.
+    /// Works on sources until none waits, or until told to stop; what is in work by then is finished, but for
+    /// what takes too long to wait for.
     ///
     /// # Errors
     /// The catalogue cannot be asked for work.
@@ -97,7 +98,7 @@ impl Lane {
             if room > 0 && failed.is_none() && !stop.is_cancelled() {
                 match self.claim(room).await {
                     Ok(claims) => claims.into_iter().for_each(|claim| {
-                        in_work.spawn(Arc::clone(self).work(claim));
+                        in_work.spawn(Arc::clone(self).work(claim, stop.clone()));
                     }),
                     Err(error) => failed = Some(error),
                 }

@@ -24,6 +24,7 @@ mod settled;
 mod sign;
 mod spool;
 mod work;
+mod workers;
 mod writers;
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use archive::{Archive, CoreServer, CoreServerId};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::landing::Landing;
 use crate::lane::{Lane, Server, Shared};
+use crate::workers::Workers;
 use crate::{Collected, Config, Error};
 
 /// How long another instance may leave alone what it has spooled before it counts as gone.
@@ -38,7 +39,7 @@ impl Collector {
         config.validate().map_err(Error::Config)?;
         let landing = Landing::open(landing_zone.clone())
             .map_err(|failure| Error::LandingZone { directory: landing_zone, failure })?;
-        let workers = Semaphore::new(config.workers);
+        let workers = Workers::new(&config);
         let shared = Arc::new(Shared { archive, config, landing, workers });
         Ok(Self { shared, lanes: Mutex::default(), begun: OnceCell::new() })
     }

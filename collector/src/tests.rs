@@ -5,4 +5,5 @@ mod arriving;
 mod killing;
 mod recovering;
 mod refusing;
-mod rig;
+pub(crate) mod rig;
+mod transcoding;

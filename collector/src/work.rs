@@ -3,7 +3,6 @@
 //! Whatever kills the process in between, the source's row says where to go on: a discovered one is fetched again, a
 //! spooled one is encoded again from the landing zone, one whose recording is there already ends as a duplicate.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +11,12 @@ use archive::{
     Delivered, Delivery, Error as ArchiveError, PbxPlace, Sha256, Source, SourceClaim, SourceState, crash_point,
 };
 use audio::{EncodeSettings, Tags};
-use rustix::io::Errno;
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::keep::{self, Job};
-use crate::landing::remove_if_there;
+use crate::landing::{self, remove_if_there};
 use crate::lane::{Lane, Server};
 
 /// How work on a source ended.
@@ -41,7 +40,7 @@ pub(crate) enum Ended {
 
 impl Lane {
     /// Works on a claimed source to its end, whatever that is, prolonging the claim meanwhile.
-    pub(crate) async fn work(self: Arc<Self>, claim: SourceClaim) -> Ended {
+    pub(crate) async fn work(self: Arc<Self>, claim: SourceClaim, stop: CancellationToken) -> Ended {
         let (archive, lease) = (&self.shared.archive, self.shared.config.lease);
         let prolong = || async {
             // The lease still has two thirds to run; and if the claim is lost, the fence stops all that follows.
@@ -49,7 +48,7 @@ impl Lane {
                 tracing::warn!(source.id = %claim.source.id, "failed to prolong a claim: {error}");
             }
         };
-        let ended = while_repeating(pin!(self.archive_source(&claim)), lease / 3, prolong).await;
+        let ended = while_repeating(pin!(self.archive_source(&claim, &stop)), lease / 3, prolong).await;
         match ended {
             Ok(delivered) => {
                 crash_point("delivered");
@@ -60,7 +59,7 @@ impl Lane {
         }
     }
 
-    async fn archive_source(&self, claim: &SourceClaim) -> Result<Delivered, Failure> {
+    async fn archive_source(&self, claim: &SourceClaim, stop: &CancellationToken) -> Result<Delivered, Failure> {
         let (archive, server) = (&self.shared.archive, self.server());
         let source_sha256 = self.spool(&server, claim).await?;
         let place = archive.find_place(server.core.id, &claim.source.listed.pbx_token).await?;
@@ -68,7 +67,7 @@ impl Lane {
             return Ok(delivered);
         }
         archive.check_stores(place.as_ref()).await?;
-        let delivery = self.prepare(&server, claim, place, source_sha256).await?;
+        let delivery = self.prepare(&server, claim, place, source_sha256, stop).await?;
         crash_point("transcoded");
         let delivered = archive.deliver(&delivery).await;
         if delivery.file != self.shared.landing.spooled(claim.source.id) {
@@ -81,13 +80,11 @@ impl Lane {
     async fn spool(&self, server: &Server, claim: &SourceClaim) -> Result<Sha256, Failure> {
         let (source, landing) = (&claim.source, &self.shared.landing);
         if source.state == SourceState::Spooled {
-            let file = landing.spooled(source.id);
-            let found = tokio::task::spawn_blocking(move || Sha256::of_file(&file)).await;
-            return match (found.unwrap_or_else(|error| Err(io::Error::other(error))), source.sha256) {
-                (Ok((found, _)), Some(expected)) if found == expected => Ok(expected),
-                (Err(error), _) if !is_lost(&error) => Err(Failure::later("landing-zone", error.to_string())),
-                _ => Err(Failure::Unspooled),
-            };
+            let (file, expected) = (landing.spooled(source.id), source.sha256.ok_or(Failure::Unspooled)?);
+            let seen = tokio::task::spawn_blocking(move || landing::check_whole(&file, expected)).await;
+            return seen
+                .unwrap_or_else(|error| Err(Failure::later("landing-zone", error.to_string())))
+                .map(|()| expected);
         }
         landing.hold(source);
         let sha256 = crate::fetch::fetch(server.core.spool.clone(), source, landing, &self.readers).await?;
@@ -104,6 +101,7 @@ impl Lane {
         claim: &SourceClaim,
         place: Option<PbxPlace>,
         source_sha256: Sha256,
+        stop: &CancellationToken,
     ) -> Result<Delivery, Failure> {
         let (listed, landing) = (&claim.source.listed, &self.shared.landing);
         let id = self.shared.archive.new_recording_id(claim);
@@ -130,8 +128,7 @@ impl Lane {
             },
             encoded: landing.new_encoded(claim.source.id, extension),
         };
-        let _worker = self.shared.workers.acquire().await.expect("the semaphore is never closed");
-        let kept = keep::prepare(job, self.shared.config.transcode_timeout).await?;
+        let kept = keep::prepare(job, &self.shared.workers, stop).await?;
         Ok(Delivery {
             claim: claim.clone(),
             core_server: server.core.clone(),
@@ -202,6 +199,10 @@ impl Lane {
                 }
                 return Ok(Ended::Lost);
             }
+            Failure::Stopped => {
+                tracing::info!(source.id = %source.id, "stopped work on source {}", source.id);
+                return Ok(Ended::Retried);
+            }
             Failure::Unspooled => {
                 tracing::warn!(source.id = %source.id, "source {} must be fetched again", source.id);
                 archive.mark_unspooled(claim).await?;
@@ -246,12 +247,6 @@ impl Lane {
         tracing::warn!(source.id = %claim.source.id, code, "quarantined source {}: {code}", claim.source.id);
         Ok(Ended::Quarantined)
     }
-}
-
-/// Does the error say that the copy in the landing zone is gone or unreadable for good? Any other (too many open files,
-/// no memory) passes, and then the copy may be the only one: a core server does not keep its files for ever.
-fn is_lost(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 /// Does `work`, and `aside` whenever `every` has passed, both at the same time: `work` goes on while `aside` waits.

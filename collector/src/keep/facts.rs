@@ -1,6 +1,5 @@
 //! What the catalogue is told of a recording that is kept: format, media type, flags, quality.
 
-use archive::Sha256;
 use audio::{EncodeSettings, Measured, Quality, Transcoded};
 use serde_json::json;
 
@@ -11,12 +10,11 @@ const MAX_EXTENSION: usize = 10;
 
 impl Kept {
     /// What was encoded.
-    pub(super) fn encoded(job: &Job, settings: &EncodeSettings, transcoded: &Transcoded) -> std::io::Result<Self> {
-        let (sha256, size_bytes) = Sha256::of_file(&job.encoded)?;
-        Ok(Self {
+    pub(super) fn encoded(job: &Job, settings: &EncodeSettings, transcoded: &Transcoded) -> Self {
+        Self {
             file: job.encoded.clone(),
-            size_bytes,
-            sha256,
+            size_bytes: transcoded.written.bytes,
+            sha256: transcoded.written.sha256.into(),
             format: settings.format.extension().to_owned(),
             content_type: settings.format.content_type().to_owned(),
             bitrate_bps: transcoded.bitrate_bps,
@@ -28,7 +26,7 @@ impl Kept {
             quality: quality_json(&transcoded.quality),
             flags: flags(&transcoded.quality, &[]),
             peaks: transcoded.peaks.clone(),
-        })
+        }
     }
 
     /// The source as it came, of which the decoder found out this much.

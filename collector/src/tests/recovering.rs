@@ -154,13 +154,13 @@ async fn a_recording_that_takes_long_leaves_the_places_beside_it_to_others() {
     rig.scan().await;
     let lane = rig.lane().await;
     // Nobody is free to encode: what is in work stays in work.
-    let busy = lane.shared.workers.acquire_many(rig.config.workers as u32).await.unwrap();
+    let busy = lane.shared.workers.places.acquire_many(rig.config.workers as u32).await.unwrap();
     let stop = CancellationToken::new();
     let arrives = async {
-        wait_for_spooled(&rig, 1).await;
+        rig.wait_for_spooled(1).await;
         rig.put(&CALL.replace("782.0", "783.0"), &wav(1, 400));
         lane.scan(&stop).await.unwrap();
-        wait_for_spooled(&rig, 2).await;
+        rig.wait_for_spooled(2).await;
         drop(busy);
     };
     let (collected, ()) = tokio::join!(lane.work_until_idle(&stop), arrives);
@@ -238,18 +238,9 @@ async fn a_claim_that_went_to_this_instance_again_leaves_it_the_copy() {
     let stale = rig.t.archive.claim_sources(server.id, HOUR, 1).await.unwrap().remove(0);
     rig.t.archive.release_own_claims().await.unwrap();
     rig.mount_store();
-    assert_eq!(std::sync::Arc::clone(&lane).work(stale).await, crate::work::Ended::Lost);
+    assert_eq!(std::sync::Arc::clone(&lane).work(stale, stop.clone()).await, crate::work::Ended::Lost);
     // The core server has let go of it meanwhile.
     fs::remove_file(file).unwrap();
     assert_eq!(lane.work_until_idle(&stop).await.unwrap().archived, 1);
     rig.finish().await;
-}
-
-async fn wait_for_spooled(rig: &Rig, count: usize) {
-    let spooled = async {
-        while rig.sources(SourceState::Spooled).await.len() < count {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), spooled).await.expect("spooled in time");
 }

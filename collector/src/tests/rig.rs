@@ -18,7 +18,7 @@ pub(super) fn fixtures() -> PathBuf {
 }
 
 /// A WAV file of 8 kHz mono whose audio differs with `pitch`.
-pub(super) fn wav(seconds: u32, pitch: u32) -> Vec<u8> {
+pub(crate) fn wav(seconds: u32, pitch: u32) -> Vec<u8> {
     let samples = seconds * 8000;
     let mut bytes = b"RIFF".to_vec();
     bytes.extend((36 + samples * 2).to_le_bytes());
@@ -105,6 +105,16 @@ impl Rig {
 
     pub(super) async fn sources(&self, state: SourceState) -> Vec<Source> {
         self.t.archive.list_sources(state, 100).await.unwrap()
+    }
+
+    /// Waits until so many sources lie in the landing zone.
+    pub(super) async fn wait_for_spooled(&self, count: usize) {
+        let spooled = async {
+            while self.sources(SourceState::Spooled).await.len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), spooled).await.expect("spooled in time");
     }
 
     /// The codes of what is quarantined, in order.
