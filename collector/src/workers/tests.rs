@@ -5,8 +5,8 @@ use std::sync::{Barrier, mpsc};
 
 use super::*;
 
-fn workers(config: Config) -> Arc<Workers> {
-    Arc::new(Workers::new(&config))
+fn workers(config: &Config) -> Arc<Workers> {
+    Arc::new(Workers::new(config))
 }
 
 fn of(workers: usize) -> Config {
@@ -26,7 +26,7 @@ fn until_told(limits: &Limits) {
 
 #[tokio::test]
 async fn no_more_recordings_are_transcoded_at_a_time_than_there_are_workers() {
-    let workers = workers(of(3));
+    let workers = workers(&of(3));
     let (at_work, all_three) = (Arc::new(AtomicUsize::new(0)), Arc::new(Barrier::new(3)));
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..9 {
@@ -48,7 +48,7 @@ async fn no_more_recordings_are_transcoded_at_a_time_than_there_are_workers() {
 
 #[tokio::test]
 async fn work_waits_while_every_worker_is_busy() {
-    let (workers, stop) = (workers(of(1)), CancellationToken::new());
+    let (workers, stop) = (workers(&of(1)), CancellationToken::new());
     let (finish, finished) = mpsc::channel();
     let order = std::sync::Mutex::new(Vec::new());
     let first = async {
@@ -69,7 +69,7 @@ async fn work_waits_while_every_worker_is_busy() {
 
 #[tokio::test]
 async fn a_panic_in_one_recording_harms_no_other() {
-    let (workers, stop) = (workers(of(1)), CancellationToken::new());
+    let (workers, stop) = (workers(&of(1)), CancellationToken::new());
     for _ in 0..3 {
         assert_eq!(in_time(workers.run(&stop, |_| panic!("as a decoder may"))).await, Err::<(), _>(GivenUp::Panicked));
     }
@@ -79,7 +79,7 @@ async fn a_panic_in_one_recording_harms_no_other() {
 #[tokio::test]
 async fn work_that_does_not_come_back_is_given_up_and_its_thread_still_counts() {
     let config = Config { transcode_timeout: Duration::from_millis(5), ..of(1) };
-    let (workers, stop) = (workers(config), CancellationToken::new());
+    let (workers, stop) = (workers(&config), CancellationToken::new());
     let (finish, finished) = mpsc::channel::<()>();
     let stuck = in_time(workers.run(&stop, move |_| finished.recv())).await;
     assert_eq!(stuck.unwrap_err(), GivenUp::Stuck);
@@ -92,7 +92,7 @@ async fn work_that_does_not_come_back_is_given_up_and_its_thread_still_counts() 
 async fn each_recording_has_its_own_time() {
     let config =
         Config { transcode_timeout: Duration::from_secs(60), longest_recording: Duration::from_secs(7), ..of(1) };
-    let (workers, stop) = (workers(config), CancellationToken::new());
+    let (workers, stop) = (workers(&config), CancellationToken::new());
     let mut deadlines = Vec::new();
     for _ in 0..2 {
         let limits = workers.run(&stop, Limits::clone).await.unwrap();
@@ -104,7 +104,7 @@ async fn each_recording_has_its_own_time() {
 
 #[tokio::test]
 async fn what_is_in_work_ends_and_what_waits_never_begins_once_all_is_told_to_stop() {
-    let (workers, stop) = (workers(of(1)), CancellationToken::new());
+    let (workers, stop) = (workers(&of(1)), CancellationToken::new());
     let stops = async { stop.cancel() };
     let (worked, waited, ()) =
         in_time(async { tokio::join!(biased; workers.run(&stop, until_told), workers.run(&stop, |_| ()), stops) })
@@ -114,7 +114,7 @@ async fn what_is_in_work_ends_and_what_waits_never_begins_once_all_is_told_to_st
 
 #[tokio::test]
 async fn work_that_nobody_waits_for_ends() {
-    let (workers, stop) = (workers(of(1)), CancellationToken::new());
+    let (workers, stop) = (workers(&of(1)), CancellationToken::new());
     let gone = in_time(async {
         tokio::select! {
             biased;
