@@ -89,4 +89,12 @@ fn a_limit_is_never_taken_for_damage() {
         let refused = measure_within(&late, &path, &path.to_string_lossy());
         assert!(matches!(refused, Err(Error::Exceeded(Limit::Time))), "{}: {refused:?}", path.display());
     }
+
+    for fixture in manifest().iter().filter(|fixture| fixture.is_decodable()) {
+        let limits = Limits::default();
+        let mut opened = decode::open(&fixture.path(), &fixture.hint(), &limits).unwrap();
+        limits.stop.store(true, Ordering::Relaxed);
+        let refused = opened.source.next_block(&mut Vec::new());
+        assert!(matches!(refused, Err(Error::Stopped)), "{}: {refused:?}", fixture.file);
+    }
 }
