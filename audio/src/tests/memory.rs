@@ -141,7 +141,7 @@ fn mend_pages(bytes: &mut [u8]) {
         }
         bytes[at + 22..at + 26].fill(0);
         let sum = bytes[at..end].iter().fold(0u32, |sum, &byte| {
-            (0..8).fold(sum ^ u32::from(byte) << 24, |sum, _| sum << 1 ^ (sum >> 31) * 0x04c1_1db7)
+            (0..8).fold(sum ^ (u32::from(byte) << 24), |sum, _| (sum << 1) ^ ((sum >> 31) * 0x04c1_1db7))
         });
         bytes[at + 22..at + 26].copy_from_slice(&sum.to_le_bytes());
         at = end;
