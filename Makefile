@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-audio bench-archive check fmt fmt-check clippy doc deny setup setup-build setup-test setup-rust clean
+.PHONY: help demo test bench-audio bench-archive fuzz check fmt fmt-check clippy doc deny setup setup-build setup-fuzz setup-test \
+	setup-rust clean
 
 # More for the command: make demo ARGS="--http 127.0.0.1:9000", make test ARGS=isolation
 ARGS ?=
@@ -23,13 +24,18 @@ bench-audio: setup-build ## what transcoding costs beside the bare libraries and
 bench-archive: setup-build setup-test ## archiving beside bare writing, and searches, as the archive grows (ARGS="ingest N", ARGS="search N")
 	@tests/services/postgres measure $(CARGO) run --locked --release -p archive --example bench -- $(ARGS)
 
+fuzz: setup-build setup-fuzz ## try decoders and encoders with broken and random files (ARGS="SECONDS TARGET...", 10 s each)
+	@.ci/fuzz $(ARGS)
+
 check: fmt-check clippy doc deny test ## all that must hold before a commit: format, lints, docs, dependencies, tests
 
 fmt: setup-rust ## format the code
 	@$(CARGO) fmt --all
+	@$(CARGO) fmt --manifest-path audio/fuzz/Cargo.toml
 
 fmt-check: setup-rust
 	@$(CARGO) fmt --all --check
+	@$(CARGO) fmt --manifest-path audio/fuzz/Cargo.toml --check
 
 clippy: setup-rust setup-build ## lint the code
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -45,6 +51,9 @@ setup: setup-rust setup-build setup-test ## install what building and testing ne
 
 setup-build:
 	@.ci/packages build
+
+setup-fuzz:
+	@.ci/packages fuzz
 
 setup-test:
 	@.ci/packages test
