@@ -37,8 +37,9 @@ fmt-check: setup-rust
 	@$(CARGO) fmt --all --check
 	@$(CARGO) fmt --manifest-path audio/fuzz/Cargo.toml --check
 
-clippy: setup-rust setup-build ## lint the code
+clippy: setup-rust setup-build setup-fuzz ## lint the code
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@$(CARGO) clippy --manifest-path audio/fuzz/Cargo.toml --target-dir target --all-targets --locked -- -D warnings
 
 doc: export RUSTDOCFLAGS = -D warnings
 doc: setup-build ## build the documentation of our crates

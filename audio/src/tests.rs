@@ -3,6 +3,7 @@
 mod broken;
 mod captures;
 mod corpus;
+mod fuzzed;
 mod legs;
 mod limits;
 mod memory;

@@ -25,6 +25,10 @@ pub(crate) struct PacketSource {
     channels: u16,
     /// Frames that the container promises, where it promises any.
     promised: Option<u64>,
+    /// Bytes of the file that have not been in a packet: tables may list more packets than there is room for.
+    bytes_left: u64,
+    /// Frames of the longest packet that the codec has.
+    longest_packet: u64,
     decoded: u64,
     any_good: bool,
     truncated: bool,
@@ -40,6 +44,7 @@ impl PacketSource {
     }
 
     fn open_unguarded(window: Window, container: Container, codec: Codec, truncated: bool) -> Result<Self, Error> {
+        let bytes_left = window.len();
         let reader = demuxer(Box::new(window), container, codec)?;
         let track = reader.default_track(TrackType::Audio).ok_or_else(|| Error::damaged("no audio track"))?;
         let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio());
@@ -67,6 +72,13 @@ impl PacketSource {
             }),
             reader,
             decoder,
+            bytes_left,
+            longest_packet: match codec {
+                // That of the streamable subset at the rates of speech (RFC 9639 §7).
+                Codec::Flac => 4_608,
+                Codec::Vorbis => 8_192,
+                _ => 2_048,
+            },
             decoded: 0,
             any_good: false,
             truncated,
@@ -95,6 +107,11 @@ impl PacketSource {
                 return Ok(false);
             }
         };
+        let Some(bytes_left) = self.bytes_left.checked_sub(packet.data.len().max(1) as u64) else {
+            self.truncated = true;
+            return Ok(false);
+        };
+        self.bytes_left = bytes_left;
         if packet.track_id != self.track {
             return Ok(true);
         }
@@ -113,7 +130,7 @@ impl PacketSource {
             Err(_) => {
                 // Silence in its place keeps the time of what follows.
                 self.truncated = true;
-                let frames = packet.dur.get().min(u64::from(self.sample_rate));
+                let frames = packet.dur.get().min(self.longest_packet);
                 block.clear();
                 block.resize(frames as usize * usize::from(self.channels), 0);
             }
