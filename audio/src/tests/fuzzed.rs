@@ -1,7 +1,6 @@
 //! What `make fuzz` failed with, or would have to be lucky to find.
 
 use super::*;
-use crate::measure;
 
 fn mp4_box(name: &[u8; 4], fields: &[u32], inside: &[u8]) -> Vec<u8> {
     let fields: Vec<u8> = fields.iter().flat_map(|field| field.to_be_bytes()).collect();
