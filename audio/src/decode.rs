@@ -1,14 +1,17 @@
 //! From a file to blocks of samples: which decoder reads what.
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::digest::{self, Reader, Reading};
 use crate::error::Error;
+use crate::foreign::Foreign;
 use crate::format::{Codec, Container};
 use crate::limits::{Limited, Limits};
-use crate::probe::{self, Probe};
+use crate::probe::{self, Located, Probe};
 
 mod bytes;
+mod ffmpeg;
 mod inspect;
 mod matroska;
 mod opus;
@@ -42,7 +45,7 @@ pub(crate) struct Opened {
 /// Opens the file at `path` to decode it within `limits`; see [`crate::probe()`] for `name_hint`.
 pub(crate) fn open(path: &Path, name_hint: &str, limits: &Limits) -> Result<Opened, Error> {
     let (file, reading) = digest::open(path, limits)?;
-    let opened = decoder(file, name_hint);
+    let opened = decoder(file, name_hint, limits);
     // First: what a decoder makes of a read that was refused is not what the file is.
     limits.check()?;
     let (probe, source) = opened?;
@@ -50,21 +53,45 @@ pub(crate) fn open(path: &Path, name_hint: &str, limits: &Limits) -> Result<Open
     Ok(Opened { probe, source, reading })
 }
 
-fn decoder(mut file: Reader, name_hint: &str) -> Result<(Probe, Box<dyn BlockSource>), Error> {
+type Decoder = (Probe, Box<dyn BlockSource>);
+
+fn decoder(mut file: Reader, name_hint: &str, limits: &Limits) -> Result<Decoder, Error> {
     let located = probe::locate(&mut file, name_hint)?;
+    let whole = file.whole()?;
+    if let Some(foreign) = &located.foreign {
+        return foreign_decoder(whole, located.probe, foreign, limits);
+    }
+    match native_decoder(file, &located) {
+        // The container is known, what is in it turned out not to be.
+        Err(Error::Unsupported { what }) => match Foreign::inside(located.probe.container, what.clone()) {
+            Some(foreign) => foreign_decoder(whole, located.probe, &foreign, limits),
+            None => Err(Error::Unsupported { what }),
+        },
+        opened => opened,
+    }
+}
+
+fn foreign_decoder(file: File, mut probe: Probe, foreign: &Foreign, limits: &Limits) -> Result<Decoder, Error> {
+    let source = ffmpeg::FfmpegSource::open(file, foreign, limits)?;
+    (probe.sample_rate, probe.channels) = source.spec();
+    probe.codec = foreign.codec();
+    Ok((probe, Box::new(source)))
+}
+
+fn native_decoder(file: Reader, located: &Located) -> Result<Decoder, Error> {
     let mut probe = located.probe;
     let window = Window::new(file, located.start, located.len)?;
     let source: Box<dyn BlockSource> = match (probe.container, probe.codec) {
         (Container::Pcap, _) => Box::new(rtp::RtpSource::open(window, probe.sample_rate)?),
         (Container::Ogg, Codec::Opus) => Box::new(opus::OpusSource::open(window)?),
         (Container::Matroska, Codec::Opus) => Box::new(matroska::OpusSource::open(window)?),
-        (_, Codec::Vorbis | Codec::Mp3 | Codec::Flac | Codec::Aac) => {
+        (_, Codec::Vorbis | Codec::Mp3 | Codec::Flac | Codec::Aac | Codec::Alac) => {
             let packets = packets::PacketSource::open(window, probe.container, probe.codec)?;
             (probe.sample_rate, probe.channels) = packets.spec();
             probe.stale_header |= packets.stale_header();
             Box::new(packets)
         }
-        _ => Box::new(bytes::ByteSource::new(window, &located)),
+        _ => Box::new(bytes::ByteSource::new(window, located)),
     };
     Ok((probe, source))
 }

@@ -76,6 +76,13 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<(Reader, Reading)> {
     Ok((Reader { file, position: 0, hashing, limits: limits.clone() }, reading))
 }
 
+impl Reader {
+    /// The file itself, for a decoder that is another program. What that reads is hashed afterwards.
+    pub(crate) fn whole(&self) -> Result<File> {
+        self.file.try_clone()
+    }
+}
+
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.limits.check_io()?;

@@ -6,10 +6,16 @@ use std::str::FromStr;
 /// What a file's bytes are packed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Container {
-    /// RIFF/WAVE.
+    /// RIFF/WAVE, and RF64 or BW64 where it is beyond 4 GiB (EBU Tech 3306, ITU-R BS.2088).
     Wav,
+    /// Sony Wave64.
+    W64,
     /// Sun/NeXT audio (`.au`).
     Au,
+    /// AIFF and AIFF-C.
+    Aiff,
+    /// Core Audio (`.caf`).
+    Caf,
     /// Ogg (RFC 3533).
     Ogg,
     /// MPEG audio frames, with or without an ID3 tag.
@@ -22,8 +28,14 @@ pub enum Container {
     Adts,
     /// Matroska or WebM (RFC 9559).
     Matroska,
-    /// A packet capture of RTP (pcap), as rtpengine records calls: each leg is a channel.
+    /// A packet capture of RTP (pcap, pcapng), as rtpengine records calls: each leg is a channel.
     Pcap,
+    /// AMR frames with a header (RFC 4867 §5).
+    Amr,
+    /// iLBC frames with a header (RFC 3952 §5).
+    Ilbc,
+    /// Microsoft's container of Windows Media Audio.
+    Asf,
     /// No container: the extension says what the bytes are.
     Raw,
 }
@@ -70,8 +82,12 @@ pub enum Codec {
     Opus,
     Mp3,
     Flac,
-    /// AAC of low complexity; its successors (HE-AAC) are not decoded.
+    /// AAC; of its successor (HE-AAC) in bare frames, the half of the band that is plain AAC.
     Aac,
+    /// Apple Lossless.
+    Alac,
+    /// One that only an installed ffmpeg decodes ([`crate::Limits::ffmpeg`]), by its name.
+    Foreign(&'static str),
 }
 
 impl Container {
@@ -79,7 +95,10 @@ impl Container {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Wav => "wav",
+            Self::W64 => "w64",
             Self::Au => "au",
+            Self::Aiff => "aiff",
+            Self::Caf => "caf",
             Self::Ogg => "ogg",
             Self::Mp3 => "mp3",
             Self::Flac => "flac",
@@ -87,6 +106,9 @@ impl Container {
             Self::Adts => "adts",
             Self::Matroska => "matroska",
             Self::Pcap => "pcap",
+            Self::Amr => "amr",
+            Self::Ilbc => "ilbc",
+            Self::Asf => "asf",
             Self::Raw => "raw",
         }
     }
@@ -123,6 +145,8 @@ impl Codec {
             Self::Mp3 => "mp3",
             Self::Flac => "flac",
             Self::Aac => "aac",
+            Self::Alac => "alac",
+            Self::Foreign(name) => name,
         }
     }
 
@@ -224,8 +248,8 @@ pub struct EncodeSettings {
 }
 
 impl Default for EncodeSettings {
-    /// MP3 at 32 kbit/s: a customer's double click plays it on any machine or telephone, a core encodes it three times
-    /// faster than Opus, and 8 kHz speech loses nothing that can be heard. Opus at 24 kbit/s takes a third less room
+    /// MP3 at 32 kbit/s: a double click plays it on any machine or telephone, a core encodes it nearly four times as
+    /// fast as Opus, and 8 kHz speech loses nothing that can be heard. Opus at 24 kbit/s takes a third less room
     /// and is the choice for tiers that are kept for years.
     fn default() -> Self {
         Self { format: Format::Mp3, bitrate_bps: 32_000 }

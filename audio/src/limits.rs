@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::decode::BlockSource;
+use crate::decoders::Ffmpeg;
 use crate::error::Error;
 
 /// What one pass may take. It is looked at before each read of the source and after each block that was decoded, so that
@@ -20,6 +21,13 @@ pub struct Limits {
     pub most_written_bytes: u64,
     /// Set from any thread, it ends the pass.
     pub stop: Arc<AtomicBool>,
+    /// The last resort for what is not decoded here; none by default.
+    pub ffmpeg: Ffmpeg,
+    /// How long that may compute for one recording, 10 minutes by default. Time in which nobody takes what it has decoded
+    /// does not count.
+    pub ffmpeg_time: Duration,
+    /// Bytes of address space that it may have, 1 GiB by default; the libraries that it loads take 250 MB of them.
+    pub ffmpeg_memory_bytes: u64,
 }
 
 impl Default for Limits {
@@ -29,6 +37,9 @@ impl Default for Limits {
             longest: Duration::from_secs(48 * 3_600),
             most_written_bytes: 16 << 30,
             stop: Arc::default(),
+            ffmpeg: Ffmpeg::default(),
+            ffmpeg_time: Duration::from_secs(600),
+            ffmpeg_memory_bytes: 1 << 30,
         }
     }
 }

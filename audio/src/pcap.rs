@@ -1,4 +1,4 @@
-//! Packet captures (the classic pcap format) down to RTP: rtpengine's userspace way of recording a call.
+//! Packet captures (pcap as rtpengine writes it to record a call, and pcapng) down to RTP.
 //!
 //! Of the packets only those that are RTP (RFC 3550 §5.1) over UDP over IP are of interest; everything else is passed
 //! over, as are fragments, of which rtpengine writes none.
@@ -10,28 +10,36 @@ use crate::error::Error;
 use crate::format::Codec;
 use crate::riff::read_array;
 
+mod ng;
+
 /// A packet is never longer: the largest snapshot length that libpcap allows.
 const MAX_PACKET_BYTES: u32 = 262_144;
 /// A payload as short as this, of a type that is not decoded, is a key press or comfort noise and no lost speech.
 const SHORT_PAYLOAD_BYTES: usize = 19;
 
-/// The four bytes that a capture begins with, in both byte orders, of microseconds and of nanoseconds.
+/// The four bytes that a capture begins with: of pcapng, or of pcap in both byte orders, of microseconds and of
+/// nanoseconds.
 pub(crate) fn is_capture(head: &[u8]) -> bool {
-    head.first_chunk::<4>().is_some_and(|magic| {
-        [*magic, [magic[3], magic[2], magic[1], magic[0]]]
-            .iter()
-            .any(|magic| matches!(u32::from_be_bytes(*magic), 0xa1b2_c3d4 | 0xa1b2_3c4d))
-    })
+    ng::is_section(head)
+        || head.first_chunk::<4>().is_some_and(|magic| {
+            [*magic, [magic[3], magic[2], magic[1], magic[0]]]
+                .iter()
+                .any(|magic| matches!(u32::from_be_bytes(*magic), 0xa1b2_c3d4 | 0xa1b2_3c4d))
+        })
 }
 
 /// A capture that is read packet by packet.
 pub(crate) struct Capture<R> {
     reader: R,
-    little_endian: bool,
-    nanoseconds: bool,
-    link: u32,
+    layout: Layout,
     packet: Vec<u8>,
     truncated: bool,
+}
+
+/// How the packets are packed.
+enum Layout {
+    Classic { little_endian: bool, nanoseconds: bool, link: u32 },
+    Blocks(ng::Section),
 }
 
 /// An RTP packet with audio, or with something else in its place.
@@ -102,38 +110,52 @@ pub(crate) fn survey<R: Read>(reader: R) -> Result<Survey, Error> {
 impl<R: Read> Capture<R> {
     /// Reads the file header.
     pub(crate) fn open(mut reader: R) -> Result<Self, Error> {
-        let head: [u8; 24] = read_array(&mut reader)?.ok_or(Error::Empty)?;
-        let little_endian = matches!(head[0], 0xd4 | 0x4d);
-        let nanoseconds = matches!((head[0], head[3]), (0x4d, _) | (_, 0x4d));
-        let mut capture = Self { reader, little_endian, nanoseconds, link: 0, packet: Vec::new(), truncated: false };
-        // The upper bits tell of frame check sequences.
-        capture.link = capture.word(&head, 20) & 0x0fff_ffff;
-        match capture.link {
-            1 | 12 | 14 | 101 | 113 | 228 | 229 | 276 => Ok(capture),
-            link => Err(Error::unsupported(format!("link type {link} in a packet capture"))),
+        let magic: [u8; 4] = read_array(&mut reader)?.ok_or(Error::Empty)?;
+        let (mut packet, truncated) = (Vec::new(), false);
+        if ng::is_section(&magic) {
+            let mut section = ng::Section::new();
+            let mut whole = magic.chain(&mut reader);
+            let first = section.next_block(&mut whole, &mut packet)?;
+            let ng::Block::Other = first else { return Err(Error::damaged("no section in the packet capture")) };
+            return Ok(Self { reader, layout: Layout::Blocks(section), packet, truncated });
         }
-    }
-
-    fn word(&self, bytes: &[u8], at: usize) -> u32 {
-        let word = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-        if self.little_endian { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) }
+        let head: [u8; 20] = read_array(&mut reader)?.ok_or(Error::Empty)?;
+        let little_endian = matches!(magic[0], 0xd4 | 0x4d);
+        let nanoseconds = matches!((magic[0], magic[3]), (0x4d, _) | (_, 0x4d));
+        // The upper bits tell of frame check sequences.
+        let link = check_link(word(little_endian, &head, 16) & 0x0fff_ffff)?;
+        Ok(Self { reader, layout: Layout::Classic { little_endian, nanoseconds, link }, packet, truncated })
     }
 
     /// The next packet that is RTP; `None` at the end of the file or where it is damaged.
     pub(crate) fn next_rtp(&mut self) -> Result<Option<Rtp<'_>>, Error> {
         loop {
-            let Some(at) = self.next_packet()? else { return Ok(None) };
-            if rtp(self.link, &self.packet, at).is_some() {
-                break Ok(rtp(self.link, &self.packet, at));
+            let Some((link, at)) = self.next_packet()? else { return Ok(None) };
+            if rtp(link, &self.packet, at).is_some() {
+                break Ok(rtp(link, &self.packet, at));
             }
         }
     }
 
-    /// Reads the next packet and returns when it was captured.
-    fn next_packet(&mut self) -> Result<Option<u64>, Error> {
+    /// Reads the next packet and returns its link and when it was captured.
+    fn next_packet(&mut self) -> Result<Option<(u32, u64)>, Error> {
+        let (little_endian, nanoseconds, link) = match &mut self.layout {
+            Layout::Blocks(section) => loop {
+                match section.next_block(&mut self.reader, &mut self.packet)? {
+                    ng::Block::Packet(packet) => return Ok(Some((packet.link, packet.at))),
+                    ng::Block::Other => {}
+                    ng::Block::End => return Ok(None),
+                    ng::Block::Cut => {
+                        self.truncated = true;
+                        return Ok(None);
+                    }
+                }
+            },
+            Layout::Classic { little_endian, nanoseconds, link } => (*little_endian, *nanoseconds, *link),
+        };
         let mut head = [0; 16];
         let read = read_up_to(&mut self.reader, &mut head)?;
-        let len = self.word(&head, 8);
+        let len = word(little_endian, &head, 8);
         if read < head.len() || len > MAX_PACKET_BYTES {
             self.truncated |= read > 0;
             return Ok(None);
@@ -143,14 +165,27 @@ impl<R: Read> Capture<R> {
             self.truncated = true;
             return Ok(None);
         }
-        let (seconds, fraction) = (self.word(&head, 0), self.word(&head, 4));
-        let micros = if self.nanoseconds { fraction / 1_000 } else { fraction };
-        Ok(Some(u64::from(seconds) * 1_000_000 + u64::from(micros)))
+        let (seconds, fraction) = (word(little_endian, &head, 0), word(little_endian, &head, 4));
+        let micros = if nanoseconds { fraction / 1_000 } else { fraction };
+        Ok(Some((link, u64::from(seconds) * 1_000_000 + u64::from(micros))))
     }
 
     /// Whether it ended in the middle of a packet.
     pub(crate) fn truncated(&self) -> bool {
         self.truncated
+    }
+}
+
+fn word(little_endian: bool, bytes: &[u8], at: usize) -> u32 {
+    let word = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+    if little_endian { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) }
+}
+
+/// A link type (those of tcpdump.org) of which [`network`] finds the packet.
+fn check_link(link: u32) -> Result<u32, Error> {
+    match link {
+        1 | 12 | 14 | 101 | 113 | 228 | 229 | 276 => Ok(link),
+        link => Err(Error::unsupported(format!("link type {link} in a packet capture"))),
     }
 }
 

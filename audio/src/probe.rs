@@ -4,8 +4,9 @@ use std::io::{Read, Seek, SeekFrom};
 
 use crate::decode::inspect;
 use crate::error::Error;
+use crate::foreign::{self, Foreign};
 use crate::format::{Codec, Container};
-use crate::{au, mpeg, ogg_head, pcap, raw, riff};
+use crate::{aiff, au, caf, mpeg, ogg_head, pcap, raw, riff, w64};
 
 /// What a file is, found without decoding it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Probe {
 }
 
 /// A probe, and where in the file the audio lies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Located {
     pub(crate) probe: Probe,
     pub(crate) start: u64,
@@ -41,11 +42,18 @@ pub(crate) struct Located {
     pub(crate) block_align: u16,
     /// Samples per channel, where the container counts what a last block is filled up with apart.
     pub(crate) frames: Option<u64>,
+    /// Only an ffmpeg decodes it; then of the probe no more than the container is known.
+    pub(crate) foreign: Option<Foreign>,
 }
 
 impl Located {
     fn new(probe: Probe, start: u64, len: u64) -> Self {
-        Self { probe, start, len, block_align: 0, frames: None }
+        Self { probe, start, len, block_align: 0, frames: None, foreign: None }
+    }
+
+    fn foreign(container: Container, foreign: Foreign, len: u64) -> Self {
+        let probe = plain(container, foreign.codec(), 0, 0);
+        Self { foreign: Some(foreign), ..Self::new(probe, 0, len) }
     }
 }
 
@@ -53,10 +61,14 @@ impl Located {
 /// layout of headerless PCM as parameters: `a.raw;rate=16000;channels=2`.
 ///
 /// # Errors
-/// [`Error::Empty`], [`Error::NotAudio`], [`Error::Unsupported`], [`Error::Damaged`] (the header contradicts itself)
-/// or [`Error::Io`].
+/// [`Error::Empty`], [`Error::NotAudio`], [`Error::Unsupported`] (also where an ffmpeg would decode it),
+/// [`Error::Damaged`] (the header contradicts itself) or [`Error::Io`].
 pub fn probe<R: Read + Seek + Send + Sync>(reader: &mut R, name: &str) -> Result<Probe, Error> {
-    locate(reader, name).map(|located| located.probe)
+    let located = locate(reader, name)?;
+    match located.foreign {
+        Some(foreign) => Err(Error::unsupported(foreign.what)),
+        None => Ok(located.probe),
+    }
 }
 
 pub(crate) fn locate<R: Read + Seek + Send + Sync>(reader: &mut R, name: &str) -> Result<Located, Error> {
@@ -66,22 +78,21 @@ pub(crate) fn locate<R: Read + Seek + Send + Sync>(reader: &mut R, name: &str) -
     }
     let head = read_at(reader, 0, 512)?;
     reader.seek(SeekFrom::Start(0))?;
-    if let Some(located) = by_content(reader, &head, file_len)? {
-        return Ok(located);
+    if let Some(container) = signature(&head) {
+        return contained(reader, container, &head, file_len).or_else(|error| {
+            let Error::Unsupported { what } = error else { return Err(error) };
+            let foreign = Foreign::inside(container, what.clone()).ok_or(Error::Unsupported { what })?;
+            let mut located = Located::foreign(container, foreign, file_len);
+            if container == Container::Wav {
+                (located.probe.stale_header, located.probe.truncated) = riff::is_stale(reader, file_len)?;
+            }
+            Ok(located)
+        });
     }
-    if let Some(layout) = raw::layout(name) {
-        let probe = plain(Container::Raw, layout.codec, layout.sample_rate, layout.channels);
-        return Ok(Located::new(probe, 0, file_len));
+    if let Some(skip) = mpeg::id3v2_len(&head) {
+        return after_id3(reader, skip, file_len);
     }
-    if raw::extension(name) == "aac" && head[0] == 0xff && head.get(1).is_some_and(|byte| byte & 0xf6 == 0xf0) {
-        let found = inspect(reader, file_len, Container::Adts)?;
-        let probe = plain(Container::Adts, found.codec, found.sample_rate, found.channels);
-        return Ok(Located::new(probe, 0, file_len));
-    }
-    if let Some(what) = raw::unsupported(name) {
-        return Err(Error::unsupported(what));
-    }
-    mp3_without_tag(reader, &head, name, file_len)
+    headerless(reader, &head, name, file_len)
 }
 
 fn plain(container: Container, codec: Codec, sample_rate: u32, channels: u16) -> Probe {
@@ -89,56 +100,125 @@ fn plain(container: Container, codec: Codec, sample_rate: u32, channels: u16) ->
 }
 
 /// Signatures of four bytes and more: a headerless file does not begin with one by chance.
-fn by_content<R: Read + Seek + Send + Sync>(
-    reader: &mut R,
-    head: &[u8],
-    file_len: u64,
-) -> Result<Option<Located>, Error> {
-    let whole = |probe| Some(Located::new(probe, 0, file_len));
-    if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WAVE") {
-        let wav = riff::walk(reader, file_len)?;
-        let probe = Probe {
-            stale_header: wav.stale_header,
-            truncated: wav.truncated,
-            ..plain(Container::Wav, wav.codec, wav.sample_rate, wav.channels)
-        };
-        let located = Located::new(probe, wav.data_start, wav.data_len);
-        return Ok(Some(Located { block_align: wav.block_align, frames: wav.frames, ..located }));
-    }
-    if head.starts_with(b".snd") {
-        let au = au::read(reader, file_len)?;
-        let probe = Probe {
-            stale_header: au.truncated,
-            truncated: au.truncated,
-            ..plain(Container::Au, au.codec, au.sample_rate, au.channels)
-        };
-        return Ok(Some(Located::new(probe, au.data_start, au.data_len)));
+fn signature(head: &[u8]) -> Option<Container> {
+    const SIGNATURES: [(usize, &[u8], Container); 12] = [
+        (8, b"WAVE", Container::Wav),
+        (0, &w64::RIFF, Container::W64),
+        (0, b".snd", Container::Au),
+        (8, b"AIFF", Container::Aiff),
+        (8, b"AIFC", Container::Aiff),
+        (0, b"caff", Container::Caf),
+        (4, b"ftyp", Container::Mp4),
+        (0, b"\x1a\x45\xdf\xa3", Container::Matroska),
+        (0, b"OggS", Container::Ogg),
+        (0, b"fLaC", Container::Flac),
+        (0, b"#!AMR", Container::Amr),
+        (0, b"#!iLBC", Container::Ilbc),
+    ];
+    // The header of an ASF file is an object of which the name is a GUID.
+    if head.starts_with(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11") {
+        return Some(Container::Asf);
     }
     if pcap::is_capture(head) {
-        reader.seek(SeekFrom::Start(0))?;
-        let survey = pcap::survey(std::io::BufReader::with_capacity(64 * 1024, reader))?;
-        let probe = plain(Container::Pcap, survey.codec, survey.sample_rate, 2);
-        return Ok(whole(Probe { truncated: survey.truncated, ..probe }));
+        return Some(Container::Pcap);
     }
-    if let Some(container) = boxed(head) {
-        let found = inspect(reader, file_len, container)?;
-        return Ok(whole(plain(container, found.codec, found.sample_rate, found.channels)));
+    let named = |&&(at, magic, _): &&(usize, &[u8], Container)| head.get(at..at + magic.len()) == Some(magic);
+    let container = SIGNATURES.iter().find(named).map(|&(_, _, container)| container)?;
+    match container {
+        Container::Wav => [b"RIFF", b"RF64", b"BW64"].iter().any(|riff| head.starts_with(*riff)).then_some(container),
+        Container::Aiff => head.starts_with(b"FORM").then_some(container),
+        _ => Some(container),
     }
-    if head.starts_with(b"OggS") {
-        let ogg = ogg_head::read(head)?;
-        return Ok(whole(plain(Container::Ogg, ogg.codec, ogg.sample_rate, ogg.channels)));
+}
+
+/// Reads the header of a container.
+fn contained<R: Read + Seek + Send + Sync>(
+    reader: &mut R,
+    container: Container,
+    head: &[u8],
+    file_len: u64,
+) -> Result<Located, Error> {
+    let whole = |codec, rate, channels| Located::new(plain(container, codec, rate, channels), 0, file_len);
+    Ok(match container {
+        Container::Wav | Container::W64 => {
+            let walk =
+                if container == Container::Wav { riff::walk(reader, file_len) } else { w64::walk(reader, file_len) };
+            let wav = walk?;
+            let plain = plain(container, wav.codec, wav.sample_rate, wav.channels);
+            let probe = Probe { stale_header: wav.stale_header, truncated: wav.truncated, ..plain };
+            let located = Located::new(probe, wav.data_start, wav.data_len);
+            Located { block_align: wav.block_align, frames: wav.frames, ..located }
+        }
+        Container::Au => {
+            let au = au::read(reader, file_len)?;
+            let plain = plain(container, au.codec, au.sample_rate, au.channels);
+            let probe = Probe { stale_header: au.truncated, truncated: au.truncated, ..plain };
+            Located::new(probe, au.data_start, au.data_len)
+        }
+        Container::Aiff => {
+            let aiff = aiff::walk(reader, file_len)?;
+            let plain = plain(container, aiff.codec, aiff.sample_rate, aiff.channels);
+            let probe = Probe { stale_header: aiff.stale_header, truncated: aiff.truncated, ..plain };
+            Located::new(probe, aiff.data_start, aiff.data_len)
+        }
+        Container::Pcap => {
+            let survey = pcap::survey(std::io::BufReader::with_capacity(64 * 1024, reader))?;
+            let mut located = whole(survey.codec, survey.sample_rate, 2);
+            located.probe.truncated = survey.truncated;
+            located
+        }
+        Container::Ogg => {
+            let ogg = ogg_head::read(head)?;
+            whole(ogg.codec, ogg.sample_rate, ogg.channels)
+        }
+        Container::Flac => {
+            let (rate, channels) = ogg_head::flac_stream_info(head.get(8..).unwrap_or_default())?;
+            whole(Codec::Flac, rate, channels)
+        }
+        Container::Amr if head.starts_with(b"#!AMR-WB") => return Err(Error::unsupported("AMR-WB")),
+        Container::Amr => return Err(Error::unsupported("AMR")),
+        Container::Ilbc => return Err(Error::unsupported("iLBC")),
+        Container::Asf => return Err(Error::unsupported("Windows Media Audio")),
+        Container::Caf => {
+            let Some(caf) = caf::walk(reader, file_len)? else {
+                let found = inspect(reader, file_len, container)?;
+                return Ok(whole(found.codec, found.sample_rate, found.channels));
+            };
+            let plain = plain(container, caf.codec, caf.sample_rate, caf.channels);
+            let probe = Probe { stale_header: caf.stale_header, truncated: caf.truncated, ..plain };
+            Located::new(probe, caf.data_start, caf.data_len)
+        }
+        Container::Mp4 | Container::Adts | Container::Matroska | Container::Mp3 | Container::Raw => {
+            let found = inspect(reader, file_len, container)?;
+            whole(found.codec, found.sample_rate, found.channels)
+        }
+    })
+}
+
+/// What has no signature: the extension says what it is.
+fn headerless<R: Read + Seek + Send + Sync>(
+    reader: &mut R,
+    head: &[u8],
+    name: &str,
+    file_len: u64,
+) -> Result<Located, Error> {
+    let extension = raw::extension(name);
+    if let Some(layout) = raw::layout(name) {
+        let probe = plain(Container::Raw, layout.codec, layout.sample_rate, layout.channels);
+        return Ok(Located::new(probe, 0, file_len));
     }
-    if head.starts_with(b"fLaC") {
-        let (rate, channels) = ogg_head::flac_stream_info(head.get(8..).unwrap_or_default())?;
-        return Ok(whole(plain(Container::Flac, Codec::Flac, rate, channels)));
+    if let Some((foreign, frame_bytes)) = foreign::headerless(&extension) {
+        let mut located = Located::foreign(Container::Raw, foreign, file_len);
+        located.probe.truncated = !file_len.is_multiple_of(frame_bytes);
+        return Ok(located);
     }
-    if let Some(skip) = mpeg::id3v2_len(head) {
-        return after_id3(reader, skip, file_len).map(Some);
+    if extension == "aac" && head[0] == 0xff && head.get(1).is_some_and(|byte| byte & 0xf6 == 0xf0) {
+        return contained(reader, Container::Adts, head, file_len);
     }
-    if let Some(what) = foreign(head) {
+    if let Some(what) = raw::unsupported(name) {
         return Err(Error::unsupported(what));
     }
-    Ok(None)
+    mp3_without_tag(reader, head, name, file_len)
 }
 
 fn after_id3<R: Read + Seek>(reader: &mut R, skip: u64, file_len: u64) -> Result<Located, Error> {
@@ -170,31 +250,6 @@ fn mp3_without_tag<R: Read + Seek>(reader: &mut R, head: &[u8], name: &str, len:
     }
     let probe = plain(Container::Mp3, Codec::Mp3, frame.sample_rate, frame.channels);
     Ok(Located::new(probe, 0, len))
-}
-
-/// Containers that are opened to learn what is in them.
-fn boxed(head: &[u8]) -> Option<Container> {
-    if head.get(4..8) == Some(b"ftyp") {
-        return Some(Container::Mp4);
-    }
-    head.starts_with(b"\x1a\x45\xdf\xa3").then_some(Container::Matroska)
-}
-
-/// Audio that is recognised in order to be kept as it came.
-fn foreign(head: &[u8]) -> Option<&'static str> {
-    const SIGNATURES: [(usize, &[u8], &str); 10] = [
-        (0, b"RF64", "RF64"),
-        (0, b"BW64", "BW64"),
-        (0, b"riff\x2e\x91\xcf\x11", "Sony Wave64"),
-        (0, b"FORM", "AIFF"),
-        (0, b"caff", "Core Audio"),
-        (0, b"#!AMR", "AMR"),
-        (0, b"#!iLBC", "iLBC"),
-        (0, b"\x30\x26\xb2\x75", "Windows Media Audio"),
-        (0, b"\x0a\x0d\x0d\x0a", "a packet capture of the next generation"),
-        (0, b"ADIF", "AAC"),
-    ];
-    SIGNATURES.iter().find(|(at, magic, _)| head.get(*at..at + magic.len()) == Some(*magic)).map(|(_, _, what)| *what)
 }
 
 fn read_at<R: Read + Seek>(reader: &mut R, at: u64, len: u64) -> Result<Vec<u8>, Error> {

@@ -83,14 +83,12 @@ fn mono(codec: Codec, sample_rate: u32) -> Option<RawLayout> {
 /// What a headerless file that is audio, but is not decoded here, is called.
 pub(crate) fn unsupported(hint: &str) -> Option<&'static str> {
     Some(match extension(hint).as_str() {
-        "g729" | "g729a" => "G.729",
-        "g723" | "g723sf" | "g723.1" => "G.723.1",
-        "ilbc" | "ilbc20" => "iLBC",
         "siren7" => "Siren 7",
         "siren14" => "Siren 14",
         "spx" | "speex" => "Speex",
         "lpc10" => "LPC-10",
         "amr" | "awb" => "AMR",
+        "siren" => "Siren",
         "pcap" | "pcapng" => "a packet capture",
         "aac" | "m4a" | "mp4" | "m4b" | "3gp" => "AAC",
         "wma" | "asf" => "Windows Media Audio",

@@ -1,9 +1,12 @@
 //! The crate from outside, over recordings that real call cores made (`tests/fixtures`).
 
+mod bad_input;
 mod broken;
 mod captures;
 mod corpus;
+mod every_codec;
 mod fuzzed;
+mod last_resort;
 mod legs;
 mod limits;
 mod memory;
@@ -91,6 +94,15 @@ fn samples(path: &Path, hint: &str) -> Result<(Probe, Vec<i16>), Error> {
         }
         all.extend_from_slice(&block);
     }
+}
+
+/// With the ffmpeg that is installed.
+fn with_ffmpeg() -> crate::Limits {
+    with(crate::Ffmpeg::find())
+}
+
+fn with(ffmpeg: crate::Ffmpeg) -> crate::Limits {
+    crate::Limits { ffmpeg, ..Default::default() }
 }
 
 /// The same pseudo-random numbers in every run (xorshift).

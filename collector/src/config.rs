@@ -35,6 +35,9 @@ pub struct Config {
     /// anew with the next start; what was fetched is not fetched again.
     #[serde(deserialize_with = "units::duration")]
     pub shutdown_grace: Duration,
+    /// The `ffmpeg` that decodes what nothing here does (G.729, AMR, iLBC, Speex …): `auto` takes the one in the path,
+    /// `none` none; else its whole path. What is not decoded is kept as it came.
+    pub ffmpeg: String,
     /// How long a claim on a source lasts when its instance dies. It is prolonged while the source is in work.
     #[serde(deserialize_with = "units::duration")]
     pub lease: Duration,
@@ -63,6 +66,7 @@ impl Default for Config {
             transcode_timeout: Duration::from_secs(30 * 60),
             longest_recording: Duration::from_secs(48 * 3600),
             shutdown_grace: Duration::from_secs(20),
+            ffmpeg: "auto".to_owned(),
             lease: Duration::from_secs(5 * 60),
             max_attempts: 8,
             first_retry: Duration::from_secs(10),
@@ -106,7 +110,7 @@ impl Config {
         if self.spool_budget == 0 {
             return Err("spool_budget is 0: nothing could ever be fetched; \"10 GiB\" is the default".to_owned());
         }
-        Ok(())
+        self.ffmpeg.parse::<audio::Ffmpeg>().map(|_| ()).map_err(|error| format!("ffmpeg is not known: {error}"))
     }
 
     /// The pause before trying a source again that has failed `attempts` times before; `spread` (a number of the
@@ -138,6 +142,7 @@ mod tests {
             ("lease", Config { lease: Duration::from_secs(1), ..Config::default() }),
             ("max_attempts", Config { max_attempts: 0, ..Config::default() }),
             ("spool_budget", Config { spool_budget: 0, ..Config::default() }),
+            ("ffmpeg", Config { ffmpeg: "bin/ffmpeg".to_owned(), ..Config::default() }),
         ];
         for (key, config) in cases {
             assert!(config.validate().expect_err(key).starts_with(key), "{key}");

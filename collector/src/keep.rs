@@ -149,11 +149,11 @@ fn without_audio(job: &Job, error: &audio::Error) -> Result<Kept, Failure> {
         audio::Error::Empty => Err(Failure::quarantine("empty", error.to_string())),
         audio::Error::NotAudio => Err(Failure::quarantine("not-audio", error.to_string())),
         audio::Error::Io(error) => Err(Failure::later("landing-zone", error.to_string())),
-        audio::Error::Unsupported { .. } => Ok(Kept::undecodable(job, "unsupported")),
+        audio::Error::Unsupported { .. } => Ok(Kept::undecodable(job, "unsupported").because(error)),
         audio::Error::Exceeded(Limit::Time) => Ok(Kept::undecodable(job, "timed-out")),
         audio::Error::Exceeded(Limit::Length) => Ok(Kept::undecodable(job, "too-long")),
         audio::Error::Exceeded(_) => Ok(Kept::undecodable(job, "too-large")),
-        _ => Ok(Kept::undecodable(job, "damaged")),
+        _ => Ok(Kept::undecodable(job, "damaged").because(error)),
     }
 }
 

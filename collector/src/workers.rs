@@ -37,7 +37,12 @@ impl Workers {
             places: Arc::new(Semaphore::new(config.workers)),
             timeout: config.transcode_timeout,
             shutdown_grace: config.shutdown_grace,
-            limits: Limits { longest: config.longest_recording, ..Limits::default() },
+            limits: Limits {
+                longest: config.longest_recording,
+                // What is no such word was refused before.
+                ffmpeg: config.ffmpeg.parse().unwrap_or_default(),
+                ..Limits::default()
+            },
         }
     }
 

@@ -1,9 +1,9 @@
-//! What the containers hold that only their demuxer can tell: MPEG-4, ADTS, Matroska.
+//! What the containers hold that only their demuxer can tell: MPEG-4, ADTS, Matroska, Core Audio.
 
 use std::io::{Read, Result as IoResult, Seek, SeekFrom};
 
 use symphonia::core::codecs::audio::well_known::{
-    CODEC_ID_AAC, CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_OPUS, CODEC_ID_VORBIS,
+    CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_OPUS, CODEC_ID_VORBIS,
 };
 use symphonia::core::formats::TrackType;
 use symphonia::core::io::MediaSource;
@@ -39,6 +39,7 @@ fn unguarded(source: Box<dyn MediaSource + '_>, container: Container) -> Result<
     let parameters = parameters.ok_or_else(|| Error::damaged("no audio track"))?;
     let codec = match parameters.codec {
         CODEC_ID_AAC => Codec::Aac,
+        CODEC_ID_ALAC => Codec::Alac,
         CODEC_ID_FLAC => Codec::Flac,
         CODEC_ID_MP3 => Codec::Mp3,
         CODEC_ID_OPUS => Codec::Opus,

@@ -1,4 +1,4 @@
-//! Vorbis, MP3, FLAC and AAC: demuxed and decoded by Symphonia.
+//! Vorbis, MP3, FLAC, AAC, Apple Lossless: demuxed and decoded by Symphonia.
 //!
 //! The demuxer is chosen by us and never probed for: Symphonia's probe takes headerless audio for MPEG.
 
@@ -9,7 +9,7 @@ use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as PacketError;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
-use symphonia::default::formats::{AdtsReader, FlacReader, IsoMp4Reader, MkvReader, MpaReader, OggReader};
+use symphonia::default::formats::{AdtsReader, CafReader, FlacReader, IsoMp4Reader, MkvReader, MpaReader, OggReader};
 
 use super::BlockSource;
 use super::window::Window;
@@ -179,6 +179,7 @@ pub(super) fn demuxer<'s>(
         (Container::Ogg, _) => Box::new(OggReader::try_new(stream, options).map_err(header_error)?),
         (Container::Mp4, _) => Box::new(IsoMp4Reader::try_new(stream, options).map_err(header_error)?),
         (Container::Matroska, _) => Box::new(MkvReader::try_new(stream, options).map_err(header_error)?),
+        (Container::Caf, _) => Box::new(CafReader::try_new(stream, options).map_err(header_error)?),
         (Container::Adts, _) => Box::new(AdtsReader::try_new(stream, options).map_err(header_error)?),
         (_, Codec::Flac) => Box::new(FlacReader::try_new(stream, options).map_err(header_error)?),
         _ => Box::new(MpaReader::try_new(stream, options).map_err(header_error)?),
@@ -191,8 +192,9 @@ pub(super) fn contain<T>(run: impl FnOnce() -> T) -> Option<T> {
 }
 
 pub(super) fn is_disk_error(error: &std::io::Error) -> bool {
-    // Symphonia reports ends and nonsense as I/O errors of these kinds; the operating system's have a code.
-    error.raw_os_error().is_some()
+    // Symphonia reports ends and nonsense as I/O errors of these kinds; the operating system's have a code. It also has
+    // one for a seek to where no file reaches, which is nonsense out of a header.
+    error.raw_os_error().is_some() && error.kind() != std::io::ErrorKind::InvalidInput
 }
 
 pub(super) fn header_error(error: PacketError) -> Error {

@@ -4,7 +4,7 @@ use super::*;
 use crate::{EncodeSettings, Format, Tags, measure, transcode};
 
 #[test]
-fn a_file_without_audio_is_empty_whatever_its_name() {
+fn bad_input_without_audio_is_empty_whatever_its_name() {
     for name in ["a.wav", "a.gsm", "a.ulaw", "a.mp3", "a.spx", "a", "a.txt"] {
         let (_folder, path) = file_of(name, b"");
         assert!(matches!(measure(&path, name), Err(Error::Empty)), "{name}");
@@ -141,7 +141,7 @@ fn every_compressed_format_cut_in_two_decodes_to_its_first_part() {
 
 /// Damage must stay an error or a flag: no panic, no endless loop, no memory out of a forged length.
 #[test]
-fn no_mutation_of_a_recording_is_more_than_an_error() {
+fn bad_input_by_mutation_of_a_recording_is_never_more_than_an_error() {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut sources: Vec<(String, Vec<u8>)> = manifest()
         .iter()
@@ -183,11 +183,12 @@ fn no_mutation_of_a_recording_is_more_than_an_error() {
 }
 
 #[test]
-fn noise_under_any_name_is_never_more_than_an_error() {
+fn bad_input_of_random_bytes_under_every_extension_is_never_more_than_an_error() {
     let mut dice = Dice(42);
     for extension in [
         "wav", "mp3", "ogg", "opus", "flac", "au", "gsm", "g722", "ulaw", "sln16", "raw", "vox", "g726-24", "g726-40",
-        "aac", "m4a", "webm", "pcap", "bin", "",
+        "aac", "m4a", "webm", "pcap", "pcapng", "aiff", "caf", "w64", "g729", "ilbc", "ilbc20", "g723", "spx", "amr",
+        "awb", "siren7", "wma", "alaw", "sln", "sln48", "oga", "mka", "mp4", "bin", "",
     ] {
         for length in [1, 3, 12, 44, 700, 20_000] {
             let mut noise: Vec<u8> = (0..length).map(|_| dice.roll(256) as u8).collect();
@@ -202,6 +203,11 @@ fn noise_under_any_name_is_never_more_than_an_error() {
                 b"\xd4\xc3\xb2\xa1",
                 b"\0\0\0\x18ftypM4A ",
                 b"\x1a\x45\xdf\xa3",
+                b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a",
+                b"RF64\0\0\0\0WAVEds64",
+                b"FORM\0\0\0\0AIFCCOMM",
+                b"caff\0\x01\0\0desc",
+                b"#!AMR\n",
             ] {
                 noise.splice(..signature.len().min(noise.len()), signature.iter().copied());
                 let (_folder, path) = file_of("noise", &noise);

@@ -1,7 +1,7 @@
 //! Calls recorded as packets.
 
 use super::*;
-use crate::{Container, measure};
+use crate::{Codec, Container, measure};
 
 /// What a telephone sends in 20 ms, in a capture of raw IP.
 struct Packet {
@@ -41,6 +41,37 @@ fn capture(packets: &[Packet]) -> Vec<u8> {
         file.extend((ip.len() as u32).to_le_bytes());
         file.extend((ip.len() as u32).to_le_bytes());
         file.extend(ip);
+    }
+    file
+}
+
+/// The same capture as pcapng: a section, an interface with times of nanoseconds, a block a packet.
+pub(super) fn next_generation(capture: &[u8]) -> Vec<u8> {
+    fn block(file: &mut Vec<u8>, kind: u32, body: &[u8]) {
+        let len = 12 + body.len().next_multiple_of(4) as u32;
+        file.extend(kind.to_le_bytes());
+        file.extend(len.to_le_bytes());
+        file.extend(body);
+        file.resize(file.len().next_multiple_of(4), 0);
+        file.extend(len.to_le_bytes());
+    }
+    let word = |at: usize| u32::from_le_bytes(capture[at..at + 4].try_into().unwrap());
+    let mut file = Vec::new();
+    block(&mut file, 0x0a0d_0d0a, b"\x4d\x3c\x2b\x1a\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff");
+    block(&mut file, 1, b"\x65\0\0\0\0\0\x04\0\x09\0\x01\0\x09\0\0\0\0\0\0\0");
+    // Statistics of the interface: of no interest.
+    block(&mut file, 5, &[0; 12]);
+    let mut at = 24;
+    while at < capture.len() {
+        let len = word(at + 8) as usize;
+        let nanos = u64::from(word(at)) * 1_000_000_000 + u64::from(word(at + 4)) * 1_000;
+        let mut body = vec![0; 4];
+        body.extend(((nanos >> 32) as u32).to_le_bytes());
+        body.extend((nanos as u32).to_le_bytes());
+        body.extend([(len as u32).to_le_bytes(); 2].concat());
+        body.extend(&capture[at + 16..at + 16 + len]);
+        block(&mut file, 6, &body);
+        at += 16 + len;
     }
     file
 }
@@ -108,6 +139,20 @@ fn a_capture_of_rtpengine_is_both_legs_in_stereo() {
         let leg: Vec<i16> = all.iter().skip(channel).step_by(2).copied().collect();
         assert!(leg == expected, "leg {channel}");
     }
+}
+
+#[test]
+fn a_capture_of_the_next_generation_is_decoded_as_the_classic_one() {
+    let fixture = fixture(".pcap");
+    let (_, classic) = samples(&fixture.path(), &fixture.file).unwrap();
+    let file = next_generation(&std::fs::read(fixture.path()).unwrap());
+    let (_folder, path) = file_of("call.pcapng", &file);
+    let (probe, all) = samples(&path, "call.pcapng").unwrap();
+    assert_eq!((probe.container, probe.codec, probe.truncated), (Container::Pcap, Codec::PcmALaw, false));
+    assert!(all == classic);
+    let (_folder, path) = file_of("call.pcapng", &file[..file.len() / 2]);
+    let half = measure(&path, "call.pcapng").unwrap();
+    assert!(half.truncated && (4_900..5_100).contains(&half.duration_ms), "{}", half.duration_ms);
 }
 
 #[test]

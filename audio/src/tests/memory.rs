@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{EncodeSettings, Format, Limits, Tags, measure, measure_within, transcode};
 
 /// The most memory that this process ever had, in KiB.
-fn peak_resident_kib() -> u64 {
+pub(super) fn peak_resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

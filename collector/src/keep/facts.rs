@@ -50,6 +50,11 @@ impl Kept {
         Self { flags: vec!["undecodable".to_owned(), why.to_owned()], ..Self::unknown(job) }
     }
 
+    /// Says in words, to whoever looks at the recording, why it could not be decoded.
+    pub(super) fn because(self, error: &audio::Error) -> Self {
+        Self { quality: json!({ "undecodable": error.to_string() }).to_string(), ..self }
+    }
+
     fn unknown(job: &Job) -> Self {
         let extension = tidy_extension(&job.name);
         Self {

@@ -59,6 +59,16 @@ async fn a_source_that_rotted_since_it_was_fetched_is_never_kept() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_decoded_is_kept_as_it_came_and_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let job = job(&[0; 1_000], "a.g729", directory.path());
+    let kept = prepare_within(Config { ffmpeg: "none".to_owned(), ..Config::default() }, &job).await.unwrap();
+    assert_eq!(kept.flags, ["undecodable", "unsupported"]);
+    assert_eq!((kept.file, kept.kept_original, kept.sha256), (job.source, true, job.sha256));
+    assert_eq!(kept.quality, r#"{"undecodable":"cannot decode G.729: no ffmpeg is used"}"#);
+}
+
+#[tokio::test]
 async fn what_takes_too_long_is_kept_as_it_came() {
     let directory = tempfile::tempdir().unwrap();
     let job = job(&[0; 4_000_000], "a.sln", directory.path());
