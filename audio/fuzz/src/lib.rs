@@ -9,8 +9,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::time::Duration;
 
-use audio::{EncodeSettings, Error, Format, Measured, Tags};
+use audio::{EncodeSettings, Error, Format, Limits, Measured, Tags};
 
 /// Inputs are cut to this length: every header and several blocks of every codec fit.
 pub const MAX_INPUT_BYTES: usize = 64 * 1024;
@@ -60,7 +61,7 @@ thread_local! {
 /// If what comes out is not [`sound`].
 pub fn measure(bytes: &[u8], name: &str, samples_per_byte: u64) -> Option<Measured> {
     let bytes = tamed(bytes);
-    let result = SOURCE.with(|source| audio::measure(source.holding(&bytes), name));
+    let result = SOURCE.with(|source| audio::measure_within(&limits(), source.holding(&bytes), name));
     let measured = sound(result)?;
     let samples = measured.samples_per_channel * u64::from(measured.channels);
     assert!(samples <= bytes.len() as u64 * samples_per_byte, "{samples} samples out of {} bytes", bytes.len());
@@ -76,11 +77,17 @@ pub fn measure(bytes: &[u8], name: &str, samples_per_byte: u64) -> Option<Measur
 pub fn transcode(bytes: &[u8], name: &str, settings: &EncodeSettings, tags: &Tags) -> Option<Vec<u8>> {
     let bytes = tamed(bytes);
     let mut sink = Cursor::new(Vec::new());
-    let result = SOURCE.with(|source| audio::transcode(source.holding(&bytes), name, &mut sink, settings, tags));
+    let result = SOURCE
+        .with(|source| audio::transcode_within(&limits(), source.holding(&bytes), name, &mut sink, settings, tags));
     let done = sound(result)?;
     let written = sink.into_inner();
     check(&written, settings.format, (done.samples_per_channel, done.sample_rate, done.channels));
     Some(written)
+}
+
+/// Ten minutes of audio are more than any input needs. What a capture's times ask for beyond is refused.
+fn limits() -> Limits {
+    Limits { longest: Duration::from_secs(600), ..Limits::default() }
 }
 
 /// That `written` decodes to its last sample: so many for each channel, at this rate, of so many channels.
