@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-audio bench-archive fuzz check fmt fmt-check clippy doc deny setup setup-build setup-fuzz setup-test \
+.PHONY: help demo test test-s3 bench-audio bench-archive fuzz check fmt fmt-check clippy doc deny setup setup-build setup-fuzz setup-test \
 	setup-rust clean
 
 # More for the command: make demo ARGS="--http 127.0.0.1:9000", make test ARGS=isolation
@@ -15,8 +15,11 @@ help: ## show this
 demo: setup-build ## build and serve an archive that fills with real sample recordings, in ./demo-data
 	@exec $(CARGO) run --locked -- demo $(ARGS)
 
-test: setup-build setup-test ## run every test, on SQLite and on a PostgreSQL that it starts
-	@tests/services/postgres run $(CARGO) test --workspace --locked --no-fail-fast $(ARGS)
+test: setup-build setup-test ## run every test, on SQLite and on a PostgreSQL and an S3 server that it starts
+	@tests/services/postgres run tests/services/s3 run $(CARGO) test --workspace --locked --no-fail-fast $(ARGS)
+
+test-s3: setup-build ## run the store suite against the server that FONOTECA_TEST_S3 names: a Garage, a MinIO
+	@tests/services/s3 run $(CARGO) test --locked -p archive s3_of_another_make $(ARGS)
 
 bench-audio: setup-build ## what transcoding costs beside the bare libraries and a process per file (ARGS=FILES, or ARGS=memory)
 	@$(CARGO) run --locked --release -p audio --example bench -- $(ARGS)

@@ -8,6 +8,7 @@ mod rotate;
 mod verify;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use archive::Depth;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use crate::cli::{AuditCommand, Cli, Command, ConfigFile, Part};
 use crate::config::Config;
 use crate::output::{Form, say};
 use crate::service::Service;
-use crate::{Outcome, demo, instance, logging};
+use crate::{Outcome, WrongUse, demo, instance, logging};
 
 /// Does what the command line says.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
@@ -78,11 +79,28 @@ async fn serve(config: &ConfigFile, only: &[Part]) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Opens everything, as `serve` would, and closes it again.
+/// Opens everything, as `serve` would, and closes it again. Changes nothing, and disturbs no instance that is running.
 async fn check_config(path: &Path) -> anyhow::Result<Outcome> {
-    let config = Config::read(path)?;
-    let service = Service::open(&config, &Part::ALL).await?;
-    service.archive().close().await?;
+    let mut config = Config::read(path)?;
+    let _lock = match instance::lock(&config.data_dir) {
+        Ok(lock) => Some(lock),
+        // The running instance has the ports itself.
+        Err(_) => {
+            config.http.listen.set_port(0);
+            config.http.operations_listen.set_port(0);
+            config.ftp.listen.set_port(0);
+            None
+        }
+    };
+    let (archive, notes) = instance::open_archive_to_check(&config).await?;
+    notes.iter().for_each(|note| say(note));
+    api::HttpServer::bind(Arc::clone(&archive), config.http.clone())
+        .await
+        .map_err(|error| WrongUse::because(format!("http: {error}")))?;
+    ftp::FtpServer::bind(Arc::clone(&archive), config.ftp.clone(), &config.data_dir)
+        .await
+        .map_err(|error| WrongUse::because(format!("ftp: {error}")))?;
+    archive.close().await?;
     say(&format!("{}: everything it names can be opened", path.display()));
     Ok(Outcome::Done)
 }

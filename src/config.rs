@@ -46,18 +46,45 @@ pub(crate) struct Database {
     pub(crate) url: Option<String>,
 }
 
-/// A store.
+/// A store: its name, its address, and everything else, which the archive reads and checks.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Store {
     /// What tiers name it by.
     pub(crate) name: String,
     /// A directory, or `s3://bucket/prefix`.
     pub(crate) url: String,
-    /// For S3: `endpoint`, `region`, `access_key_id`, `secret_access_key` …; `env:NAME` and `file:PATH` say where a value
-    /// stands.
-    #[serde(default)]
-    pub(crate) options: BTreeMap<String, String>,
+    #[serde(flatten)]
+    options: BTreeMap<String, Text>,
+}
+
+/// A value as text; a flag and a number need no quotes.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Text(String),
+    Flag(bool),
+    Number(i64),
+}
+
+/// Secrets may be among them.
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Text")
+    }
+}
+
+impl From<&Store> for StoreConfig {
+    fn from(store: &Store) -> Self {
+        let options = store.options.iter().map(|(key, value)| {
+            let value = match value {
+                Text::Text(text) => text.clone(),
+                Text::Flag(flag) => flag.to_string(),
+                Text::Number(number) => number.to_string(),
+            };
+            (key.clone(), value)
+        });
+        Self { name: store.name.clone(), url: store.url.clone(), options: options.collect() }
+    }
 }
 
 /// Logging, to standard error.
@@ -96,6 +123,9 @@ impl Config {
 
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|error| explain(&error, text))?;
+        for store in config.store_configs() {
+            store.check().map_err(|what| format!("[[stores]] {what}"))?;
+        }
         config.http.validate().map_err(|what| format!("[http] {what}"))?;
         config.ftp.validate().map_err(|what| format!("[ftp] {what}"))?;
         config.collector.validate().map_err(|what| format!("[collector] {what}"))?;
@@ -106,39 +136,15 @@ impl Config {
     /// The catalogue's URL.
     pub(crate) fn database_url(&self) -> anyhow::Result<String> {
         match &self.database.url {
-            Some(url) => indirect(url),
+            Some(url) => archive::look_up(url).map_err(WrongUse::because),
             None => Ok(format!("sqlite:{}", self.data_dir.join("catalogue.db").display())),
         }
     }
 
-    /// The stores, with every value looked up where it stands.
-    pub(crate) fn store_configs(&self) -> anyhow::Result<Vec<StoreConfig>> {
-        self.stores
-            .iter()
-            .map(|store| {
-                let options = store.options.iter().map(|(key, value)| Ok((key.clone(), indirect(value)?)));
-                Ok(StoreConfig {
-                    name: store.name.clone(),
-                    url: store.url.clone(),
-                    options: options.collect::<anyhow::Result<_>>()?,
-                })
-            })
-            .collect()
+    /// The stores.
+    pub(crate) fn store_configs(&self) -> Vec<StoreConfig> {
+        self.stores.iter().map(StoreConfig::from).collect()
     }
-}
-
-/// A value, or where it stands: `env:NAME` or `file:PATH`, so that the file itself needs no secret.
-fn indirect(value: &str) -> anyhow::Result<String> {
-    if let Some(name) = value.strip_prefix("env:") {
-        return std::env::var(name).map_err(|_| WrongUse::because(format!("environment variable {name} is not set")));
-    }
-    if let Some(path) = value.strip_prefix("file:").filter(|path| !path.starts_with("//")) {
-        let text = std::fs::read_to_string(path);
-        return text
-            .map(|text| text.trim().to_owned())
-            .map_err(|error| WrongUse::because(format!("cannot read {path}: {error}")));
-    }
-    Ok(value.to_owned())
 }
 
 /// One line that says what is wrong, where, and what was probably meant.
@@ -148,16 +154,7 @@ pub(crate) fn explain(error: &toml::de::Error, text: &str) -> String {
         format!("line {}: ", before.matches('\n').count() + 1)
     });
     let message = error.message();
-    // serde words it as: unknown field `x`, expected one of `a`, `b`
-    let mut names = message.split('`').skip(1).step_by(2);
-    let nearest = message.starts_with("unknown field").then(|| names.next()).flatten().map(|unknown| {
-        let nearest =
-            names.max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)));
-        match nearest {
-            Some(nearest) => format!("unknown key \"{unknown}\": did you mean \"{nearest}\"?"),
-            None => format!("unknown key \"{unknown}\""),
-        }
-    });
+    let nearest = archive::nearest_key(message);
     format!("{line}{}", nearest.unwrap_or_else(|| message.replace('\n', " ")))
 }
 
@@ -183,6 +180,9 @@ mod tests {
     #[test]
     fn the_example_configuration_shows_every_key() {
         let example = include_str!("../deploy/fonoteca.example.toml");
+        for key in archive::store_keys() {
+            assert!(example.contains(&format!("\n#: {key} = ")), "[[stores]] {key} is not in the example");
+        }
         for section in ["database", "log", "http", "ftp", "collector", "rotation"] {
             let unknown = format!("{LEAST}[{section}]\nno_such_key = 1\n");
             let error = toml::from_str::<Config>(&unknown).unwrap_err();
@@ -208,6 +208,23 @@ mod tests {
             assert!(complaint_made.contains(complaint), "{complaint_made}");
             assert!(complaint_made.starts_with("line "), "{complaint_made}");
         }
+    }
+
+    #[test]
+    fn a_stores_unknown_key_and_wrong_value_are_refused_by_name() {
+        for (addition, complaint) in [
+            ("regoin = \"x\"", "[[stores]] store \"bucket\": unknown key \"regoin\": did you mean \"region\"?"),
+            ("path_style = \"perhaps\"", "store \"bucket\": path_style: "),
+            ("low_space = \"5 %\"", "low_space is for directories"),
+            ("max_retries = -1", "store \"bucket\": max_retries: "),
+        ] {
+            let text = format!("data_dir = \"/x\"\n[[stores]]\nname = \"bucket\"\nurl = \"s3://x\"\n{addition}\n");
+            let complaint_made = Config::parse(&text).unwrap_err();
+            assert!(complaint_made.contains(complaint), "{complaint_made}");
+        }
+        let text =
+            "data_dir = \"/x\"\n[[stores]]\nname = \"b\"\nurl = \"s3://x\"\nallow_http = true\nmax_retries = 2\n";
+        assert_eq!(Config::parse(text).unwrap().store_configs()[0].options.len(), 2);
     }
 
     #[test]

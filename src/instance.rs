@@ -40,6 +40,13 @@ pub(crate) async fn open_archive(config: &Config) -> anyhow::Result<Arc<Archive>
     open_archive_as(config, name).await
 }
 
+/// Opens the archive only to see that it can be; says what is worth knowing besides.
+pub(crate) async fn open_archive_to_check(config: &Config) -> anyhow::Result<(Arc<Archive>, Vec<String>)> {
+    let options = Options::new(config.database_url()?, config.store_configs(), "check-config");
+    let (archive, notes) = Archive::open_to_check(options).await.map_err(WrongUse::because)?;
+    Ok((Arc::new(archive), notes))
+}
+
 /// Opens the archive for a command that works beside the instance.
 pub(crate) async fn open_archive_for(config: &Config, command: &str) -> anyhow::Result<Arc<Archive>> {
     let name = name_in(&config.data_dir)?;
@@ -55,7 +62,7 @@ pub(crate) async fn open_archive_to_rotate(config: &Config) -> anyhow::Result<(I
 }
 
 async fn open_archive_as(config: &Config, instance: String) -> anyhow::Result<Arc<Archive>> {
-    let options = Options::new(config.database_url()?, config.store_configs()?, instance);
+    let options = Options::new(config.database_url()?, config.store_configs(), instance);
     let archive = Archive::open(options).await.map_err(WrongUse::because)?;
     Ok(Arc::new(archive))
 }

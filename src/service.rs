@@ -18,6 +18,8 @@ use crate::instance::{self, InstanceLock};
 
 /// How often reads are written to the audit.
 const FLUSH_READS_EVERY: Duration = Duration::from_millis(100);
+/// How often the stores are looked after.
+const WATCH_STORES_EVERY: Duration = Duration::from_secs(5);
 /// How often the audit is sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,9 @@ impl Service {
         // Before anything counts: what is counted earlier is lost.
         let _ = api::metrics_recorder();
         let archive = instance::open_archive(config).await?;
+        for note in archive.list_store_notes().await {
+            tracing::warn!("{note}");
+        }
         let has = |part| parts.contains(&part);
         let collector = match has(Part::Collector) {
             true => Some(open_collector(config, &archive)?),
@@ -117,6 +122,7 @@ impl Service {
         let last = CancellationToken::new();
         let audit = TaskTracker::new();
         audit.spawn(keep_audit(Arc::clone(&archive), last.clone()));
+        audit.spawn(watch_stores(Arc::clone(&archive), stop.clone()));
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let ended_early = tokio::select! {
             ended = wait_for_end(&stop) => ended.map(|()| None)?,
@@ -168,6 +174,18 @@ async fn next_signal() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Looks after the stores until told to stop.
+async fn watch_stores(archive: Arc<Archive>, stop: CancellationToken) {
+    let mut watch = tokio::time::interval(WATCH_STORES_EVERY);
+    watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = async { watch.tick().await; archive.watch_stores().await } => {}
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 /// Writes noted reads every 100 ms and seals the audit every second, until told to stop.

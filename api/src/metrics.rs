@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use archive::{Archive, Scope, SourceState, TierId, UsageClass};
+use archive::{Archive, Scope, SourceState, StoreState, TierId, UsageClass};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -40,6 +40,7 @@ fn describe() {
     metrics::describe_counter!("fonoteca_http_requests_total", "Requests answered.");
     metrics::describe_histogram!("fonoteca_http_request_seconds", "Time until an answer began.");
     metrics::describe_counter!("fonoteca_http_sent_bytes_total", "Bytes of recordings sent.");
+    metrics::describe_gauge!("fonoteca_spool_waiting_bytes", "Bytes in the landing zone that wait for a store.");
 }
 
 /// The figures that come from the catalogue.
@@ -72,7 +73,25 @@ impl Figures {
         self.waiting(&mut text).await?;
         self.rotation(&mut text).await?;
         self.usage(&mut text).await?;
+        self.stores(&mut text);
         Ok(text)
+    }
+
+    /// How this instance finds the stores; asks none of them.
+    fn stores(&self, text: &mut String) {
+        let states: Vec<(String, StoreState)> =
+            self.archive.stores().iter().map(|store| (labels(&[("store", store.name())]), store.state())).collect();
+        let flags = |flag: fn(&StoreState) -> bool| states.iter().map(move |(it, state)| (it, u8::from(flag(state))));
+        let up = flags(|state| state.down.is_none());
+        gauge(text, "fonoteca_store_up", "1 while a store can be used, 0 while it is down.", up);
+        let takes = flags(|state| state.down.is_none() && state.takes_nothing.is_none());
+        gauge(text, "fonoteca_store_takes_recordings", "1 while a store takes new recordings.", takes);
+        // An S3 server does not tell its room, and a disk that does not fill is full on no day.
+        let free = states.iter().filter_map(|(it, state)| Some((it, state.free_bytes?)));
+        gauge(text, "fonoteca_store_free_bytes", "Room on a store's disk.", free);
+        let days = states.iter().filter_map(|(it, state)| Some((it, state.days_until_full?)));
+        let help = "Days until a store's disk is down to its watermark, at the rate of the last days.";
+        gauge(text, "fonoteca_store_days_until_full", help, days);
     }
 
     /// Every core server and state has its line, so that a figure falls to 0 instead of staying where it was.

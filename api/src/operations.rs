@@ -38,10 +38,13 @@ pub(crate) fn operations_router(archive: Arc<Archive>) -> Router {
         .with_state(Operations { archive, figures })
 }
 
-/// The catalogue and every store can be reached.
-async fn ready(State(operations): State<Operations>) -> Result<&'static str, Problem> {
+/// The catalogue and a store can be reached; names the stores that cannot, which stop nothing but what is for them.
+async fn ready(State(operations): State<Operations>) -> Result<String, Problem> {
     match timeout(CHECK_TIMEOUT, operations.archive.check_ready()).await {
-        Ok(Ok(())) => Ok("ready\n"),
+        Ok(Ok(lacking)) => {
+            let lacking: String = lacking.iter().map(|error| format!("{error}\n")).collect();
+            Ok(format!("ready\n{lacking}"))
+        }
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready");
             Err(Problem::unavailable())

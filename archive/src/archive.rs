@@ -8,7 +8,7 @@ use crate::db::{Db, params};
 use crate::error::{Error, Result};
 use crate::id::{CatalogueId, StoreId};
 use crate::password::Passwords;
-use crate::stores::{Store, StoreConfig};
+use crate::stores::{Store, StoreConfig, Trouble};
 
 /// What an archive is opened with.
 #[derive(Clone, Debug)]
@@ -48,6 +48,32 @@ impl Archive {
     /// # Errors
     /// The first thing that cannot be opened, with a text that says what and where.
     pub async fn open(options: Options) -> Result<Self> {
+        let mut archive = Self::open_catalogue(&options).await?;
+        archive.open_stores(&options.stores).await?;
+        Ok(archive)
+    }
+
+    /// Opens what [`Archive::open`] opens, without entering or marking a store that the catalogue has not met yet; says
+    /// what an operator should know besides. The archive has no such store.
+    ///
+    /// # Errors
+    /// The first thing that cannot be opened, with a text that says what and where.
+    pub async fn open_to_check(options: Options) -> Result<(Self, Vec<String>)> {
+        let mut archive = Self::open_catalogue(&options).await?;
+        check_names(&options.stores)?;
+        let mut notes = Vec::new();
+        for config in &options.stores {
+            match archive.open_known_store(config).await? {
+                Some((_, Some(failure))) => return Err(failure),
+                Some((store, None)) => archive.stores.push(Arc::new(store)),
+                None => notes.push(archive.look_at_stranger(config).await?),
+            }
+        }
+        notes.extend(archive.list_store_notes().await);
+        Ok((archive, notes))
+    }
+
+    async fn open_catalogue(options: &Options) -> Result<Self> {
         let db = Db::open(&options.database_url).await?;
         let now = options.clock.now();
         db.execute(
@@ -56,42 +82,76 @@ impl Archive {
         )
         .await?;
         let catalogue = db.fetch_one("SELECT id FROM catalogue", params![]).await?;
-        let mut archive = Self {
+        Ok(Self {
             db,
-            clock: options.clock,
-            instance: options.instance,
+            clock: Arc::clone(&options.clock),
+            instance: options.instance.clone(),
             passwords: Passwords::default(),
             reads: Mutex::default(),
             catalogue: catalogue.get("id")?,
             stores: Vec::new(),
-        };
-        for config in &options.stores {
-            let store = archive.open_store(config).await?;
-            archive.stores.push(Arc::new(store));
-        }
-        if archive.stores.is_empty() {
-            return Err(Error::Invalid("no store is configured: add a [[stores]] section".to_owned()));
-        }
-        Ok(archive)
+        })
     }
 
-    async fn open_store(&self, config: &StoreConfig) -> Result<Store> {
-        if let Some(store) = self.open_known_store(config).await? {
-            return Ok(store);
+    /// Looks at a store that the catalogue has not met yet, and leaves it as it is.
+    async fn look_at_stranger(&self, config: &StoreConfig) -> Result<String> {
+        let name = &config.name;
+        if config.directory().is_some_and(|directory| !directory.exists()) {
+            return Ok(format!("store \"{name}\": its directory is made at the first start"));
+        }
+        let store = Store::open(StoreId::new(self.clock.now()), config)?;
+        store.check_free(self.catalogue).await?;
+        Ok(format!("store \"{name}\": it gets its marker at the first start"))
+    }
+
+    /// What an operator should know of the stores before relying on them: one line for each that needs one.
+    pub async fn list_store_notes(&self) -> Vec<String> {
+        let notes = self.stores.iter().map(|store| store.find_note());
+        futures_util::future::join_all(notes).await.into_iter().flatten().collect()
+    }
+
+    /// Opens every store. One that the catalogue knows and that cannot be reached now keeps nothing else from starting;
+    /// one that it meets for the first time must be there.
+    async fn open_stores(&mut self, configs: &[StoreConfig]) -> Result<()> {
+        check_names(configs)?;
+        let mut absent = Vec::new();
+        for config in configs {
+            let (store, failure) = self.open_store(config).await?;
+            self.stores.push(Arc::new(store));
+            absent.extend(failure);
+        }
+        // What only somebody can mend is said at the start, while somebody looks, unless there is another store to go
+        // on with.
+        let is_alone = absent.len() == self.stores.len();
+        for error in absent {
+            match &error {
+                Error::StoreUnavailable { trouble: Trouble::Unreachable | Trouble::Full, .. } => {}
+                _ if is_alone => return Err(error),
+                _ => {}
+            }
+            tracing::error!("starting without a store: {error}");
+        }
+        Ok(())
+    }
+
+    /// The store, and why it cannot be used now.
+    async fn open_store(&self, config: &StoreConfig) -> Result<(Store, Option<Error>)> {
+        if let Some(known) = self.open_known_store(config).await? {
+            return Ok(known);
         }
         match self.meet_store(config).await {
             // Another instance may have met it at the same moment.
             Err(error) => self.open_known_store(config).await?.ok_or(error),
-            met => met,
+            Ok(met) => Ok((met, None)),
         }
     }
 
-    async fn open_known_store(&self, config: &StoreConfig) -> Result<Option<Store>> {
+    async fn open_known_store(&self, config: &StoreConfig) -> Result<Option<(Store, Option<Error>)>> {
         let known = self.db.fetch_optional("SELECT id FROM stores WHERE name = $1", params![&config.name]).await?;
         let Some(row) = known else { return Ok(None) };
         let store = Store::open(row.get("id")?, config)?;
-        store.check_marker(self.catalogue).await?;
-        Ok(Some(store))
+        let failure = store.find_obstacle(self.catalogue).await?;
+        Ok(Some((store, failure)))
     }
 
     /// Opens a store that the catalogue does not know yet, and enters it.
@@ -149,16 +209,20 @@ impl Archive {
         store.check_marker(self.catalogue).await
     }
 
-    /// Can the catalogue and every store be reached? For readiness checks.
+    /// Can the catalogue and a store be reached? For readiness checks: an instance that lacks one store of several does
+    /// all the rest. Says which it lacks.
     ///
     /// # Errors
-    /// The first that cannot.
-    pub async fn check_ready(&self) -> Result<()> {
+    /// The catalogue's, or where no store can be reached the first one's.
+    pub async fn check_ready(&self) -> Result<Vec<Error>> {
         self.db.now().await?;
-        for store in &self.stores {
-            self.check_store(store).await?;
+        let checks = self.stores.iter().map(|store| self.check_store(store));
+        let mut failures: Vec<Error> =
+            futures_util::future::join_all(checks).await.into_iter().filter_map(Result::err).collect();
+        match failures.len() == self.stores.len() {
+            true => Err(failures.remove(0)),
+            false => Ok(failures),
         }
-        Ok(())
     }
 
     /// Closes the catalogue's connections, after everything that was asked is done.
@@ -167,4 +231,22 @@ impl Archive {
         self.db.close().await;
         Ok(())
     }
+}
+
+/// Every store has a name of its own, and every next store is one of them.
+fn check_names(configs: &[StoreConfig]) -> Result<()> {
+    if configs.is_empty() {
+        return Err(Error::Invalid("no store is configured: add a [[stores]] section".to_owned()));
+    }
+    for (n, config) in configs.iter().enumerate() {
+        if configs[..n].iter().any(|other| other.name == config.name) {
+            return Err(Error::Invalid(format!("two stores are named \"{}\"", config.name)));
+        }
+        if let Some(next) = config.next()?
+            && (next == config.name || !configs.iter().any(|other| other.name == next))
+        {
+            return Err(Error::Invalid(format!("store \"{}\": next = \"{next}\" is no other store", config.name)));
+        }
+    }
+    Ok(())
 }

@@ -113,13 +113,16 @@ impl Db {
     }
 
     async fn migrate(&self) -> Result<()> {
-        let migrations = vec![Migration::new(
-            1,
-            "first".into(),
-            MigrationType::Simple,
-            include_str!("../migrations/0001_first.sql").into_sql_str(),
-            false,
-        )];
+        let texts = [
+            (1, "first", include_str!("../migrations/0001_first.sql")),
+            (2, "stores", include_str!("../migrations/0002_stores.sql")),
+        ];
+        let migrations: Vec<Migration> = texts
+            .into_iter()
+            .map(|(number, name, sql)| {
+                Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+            })
+            .collect();
         let migrator = Migrator { migrations: migrations.into(), ..Migrator::DEFAULT };
         match self {
             Self::Sqlite { writer, .. } => migrator.run(writer).await,

@@ -20,9 +20,7 @@ use crate::sources::SourceClaim;
 use crate::stores::Store;
 use crate::usage::{Count, count};
 use crate::words::{Outcome, UsageClass};
-
-/// How long an object may be in writing before it counts as left behind.
-const WRITING_LEASE: Duration = Duration::from_secs(3600);
+use crate::writing::WRITING_LEASE;
 
 /// How often a delivery is committed again after another one came in between: once would do for each unique index.
 const COMMITS_AGAIN: u32 = 3;
@@ -99,14 +97,15 @@ impl Archive {
         outcome
     }
 
-    /// The stores that the recording must be in; an unassigned one goes into the first.
+    /// The stores that the recording must be in; an unassigned one goes into the first. Of one that is full, the next.
     pub(crate) fn stores_for(&self, place: Option<&PbxPlace>) -> Result<Vec<std::sync::Arc<Store>>> {
-        match place {
+        let stores: Vec<_> = match place {
             Some(place) if !place.tier.stores.is_empty() => {
-                place.tier.stores.iter().map(|name| self.store_named(name).cloned()).collect()
+                place.tier.stores.iter().map(|name| self.store_named(name).cloned()).collect::<Result<_>>()?
             }
-            _ => Ok(self.stores().first().cloned().into_iter().collect()),
-        }
+            _ => self.stores().first().cloned().into_iter().collect(),
+        };
+        self.instead_of_full(stores)
     }
 
     /// Puts an object into each of the stores; those that were put stand in `objects`, also when a later one fails.
@@ -137,7 +136,8 @@ impl Archive {
             )
             .await?;
         crash_point("object row written");
-        if let Err(error) = store.put_file(&key, &delivery.file, delivery.size_bytes, delivery.sha256).await {
+        let put = store.put_file(&key, &delivery.file, delivery.size_bytes, delivery.sha256);
+        if let Err(error) = self.while_writing(id, put).await {
             self.drop_written(&[id]).await?;
             return Err(error);
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::stores::Trouble;
+
 /// The result of everything the archive does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -41,6 +43,16 @@ pub enum Error {
     /// No store of that name is configured.
     #[error("store \"{0}\" is not configured: add a [[stores]] section of that name")]
     UnknownStore(String),
+    /// A store cannot be used, or takes nothing new.
+    #[error("store {store}: {what}")]
+    StoreUnavailable {
+        /// The store's name.
+        store: String,
+        /// What kind of trouble it is in.
+        trouble: Trouble,
+        /// Why, and what to do, in one line.
+        what: String,
+    },
     /// A store failed.
     #[error("store failed: {0}")]
     Store(#[source] object_store::Error),
@@ -83,6 +95,7 @@ impl Error {
                 _ => false,
             },
             Self::Io { .. } | Self::Marker { .. } => true,
+            Self::StoreUnavailable { trouble, .. } => *trouble != Trouble::Refused,
             _ => false,
         }
     }

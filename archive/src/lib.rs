@@ -40,6 +40,7 @@ mod usage;
 mod verify;
 mod waiting;
 mod words;
+mod writing;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -69,13 +70,14 @@ pub use runs::{Run, RunEvent};
 pub use scope::{Actor, Principal, Scope};
 pub use search::{Cursor, Order, Page, Search};
 pub use sources::{NewSource, Source, SourceClaim};
-pub use stores::{Store, StoreConfig};
+pub use stores::{Store, StoreConfig, StoreState, Trouble, look_up, nearest_key, store_keys};
 pub use usage::Usage;
 pub use verify::{Depth, Finding, Report};
 pub use waiting::Waiting;
 pub use words::{
     Direction, ExpiryReason, Leg, LockMode, ObjectState, Outcome, RecordingState, SourceState, UsageClass,
 };
+pub use writing::ShutStore;
 
 #[cfg(test)]
 mod tests {

@@ -5,18 +5,15 @@
 //! disk, the server's acknowledgement of a checksummed upload on S3.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use object_store::aws::{AmazonS3Builder, Checksum};
+use futures_util::{FutureExt, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::prefix::PrefixStore;
 use object_store::{
-    BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    RetryConfig,
+    Attribute, Attributes, MultipartUpload, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
 };
 use tokio::io::AsyncReadExt;
 
@@ -24,30 +21,96 @@ use crate::error::{Error, Result};
 use crate::hash::{Sha256, Sha256Hasher};
 use crate::id::StoreId;
 
+mod breaker;
+mod failure;
+mod health;
 mod marker;
 mod read;
+mod s3;
+mod secret;
+mod settings;
+mod space;
 #[cfg(test)]
 mod tests;
+mod unfinished;
+mod versions;
+mod watch;
+mod xml;
 
+pub use failure::Trouble;
 pub(crate) use read::ByteStream;
+pub use secret::look_up;
+pub use settings::{nearest_key, store_keys};
+
+use health::{For, Health};
+use s3::Bucket;
+use settings::Settings;
+use versions::Versioning;
+use watch::Told;
 
 /// One upload part; also the most of a recording that is in memory while it is put. S3 takes no smaller ones than 5 MiB.
 const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Block of a put to disk.
 const DISK_BLOCK_BYTES: usize = 1024 * 1024;
-/// How long one call to a store may be retried before it fails as transient.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long looking at the marker may take, all repetitions included.
+const MARKER_TIME: Duration = Duration::from_secs(60);
 
 /// How a store is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoreConfig {
     /// Its name: what tiers name it by.
     pub name: String,
     /// `file:///srv/fonoteca` (or a plain path), or `s3://bucket/prefix`.
     pub url: String,
-    /// For S3: object_store's own keys (`endpoint`, `region`, `access_key_id` …); credentials come from the environment
-    /// or the instance's role where they are not here.
+    /// Everything else that `[[stores]]` says, as text: see `settings`.
     pub options: Vec<(String, String)>,
+}
+
+impl StoreConfig {
+    /// Looks whether everything it says can be worked with, without opening anything.
+    ///
+    /// # Errors
+    /// The store, the key, and what to write instead.
+    pub fn check(&self) -> Result<()> {
+        Settings::read(self).map(|_| ())
+    }
+
+    /// The store that takes new recordings while this one is full.
+    pub(crate) fn next(&self) -> Result<Option<String>> {
+        Ok(Settings::read(self)?.next)
+    }
+
+    /// Where its files lie, if it is a disk.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        (!self.is_s3()).then(|| PathBuf::from(self.url.strip_prefix("file://").unwrap_or(&self.url)))
+    }
+
+    fn is_s3(&self) -> bool {
+        self.url.starts_with("s3://")
+    }
+}
+
+/// Without the values of its options: secrets are among them.
+impl std::fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let keys: Vec<&str> = self.options.iter().map(|(key, _)| key.as_str()).collect();
+        f.debug_struct("StoreConfig").field("name", &self.name).field("url", &self.url).field("options", &keys).finish()
+    }
+}
+
+/// How a store is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreState {
+    /// It cannot be used at all, and why.
+    pub down: Option<(Trouble, String)>,
+    /// It takes nothing new, and why; reading goes on.
+    pub takes_nothing: Option<(Trouble, String)>,
+    /// Room on its disk.
+    pub free_bytes: Option<u64>,
+    /// Size of its disk.
+    pub total_bytes: Option<u64>,
+    /// When its disk will be down to its watermark, at the rate of the last days; `None` while it does not fill.
+    pub days_until_full: Option<f64>,
 }
 
 /// A store that is open.
@@ -58,21 +121,42 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     /// Where its files lie, if it is a disk.
     directory: Option<PathBuf>,
+    /// Where its objects lie, if it is not.
+    bucket: Option<Bucket>,
+    settings: Settings,
+    health: Health,
+    versioning: Mutex<Option<Versioning>>,
+    told: Mutex<Told>,
 }
 
 impl Store {
     /// Opens the store, without looking at its marker yet.
     pub(crate) fn open(id: StoreId, config: &StoreConfig) -> Result<Self> {
-        let (objects, directory): (Arc<dyn ObjectStore>, Option<PathBuf>) = if config.url.starts_with("s3://") {
-            (open_s3(config)?, None)
-        } else {
-            let path = config.url.strip_prefix("file://").unwrap_or(&config.url);
-            std::fs::create_dir_all(path).map_err(|error| {
-                Error::Invalid(format!("store \"{}\": cannot create directory {path}: {error}", config.name))
-            })?;
-            (Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true)), Some(PathBuf::from(path)))
+        let settings = Settings::read(config)?;
+        let (objects, directory, bucket): (Arc<dyn ObjectStore>, _, _) = match config.directory() {
+            None => {
+                let bucket = Bucket::open(config, &settings)?;
+                (bucket.objects(), None, Some(bucket))
+            }
+            Some(path) => {
+                std::fs::create_dir_all(&path).map_err(|error| {
+                    let path = path.display();
+                    Error::Invalid(format!("store \"{}\": cannot create directory {path}: {error}", config.name))
+                })?;
+                (Arc::new(LocalFileSystem::new_with_prefix(&path)?.with_fsync(true)), Some(path), None)
+            }
         };
-        Ok(Self { id, name: config.name.clone(), objects, directory })
+        Ok(Self {
+            id,
+            name: config.name.clone(),
+            objects,
+            directory,
+            bucket,
+            settings,
+            health: Health::default(),
+            versioning: Mutex::default(),
+            told: Mutex::default(),
+        })
     }
 
     /// Its id in the catalogue.
@@ -85,17 +169,31 @@ impl Store {
         &self.name
     }
 
+    /// The store that takes new recordings while this one is full.
+    pub(crate) fn next_store(&self) -> Option<&str> {
+        self.settings.next.as_deref()
+    }
+
+    /// How many bytes of a landing zone may wait for it.
+    pub(crate) fn spool_budget(&self) -> Option<u64> {
+        self.settings.spool_budget
+    }
+
     /// Puts the file at `path` under `key`, durably, and compares what arrived with `size` and `hash`.
     ///
     /// # Errors
-    /// [`Error::Integrity`] when what was read or what arrived is not what was meant; a store's own failures.
+    /// [`Error::Integrity`] when what was read or what arrived is not what was meant; [`Error::StoreUnavailable`].
     pub(crate) async fn put_file(&self, key: &str, path: &Path, size: u64, hash: Sha256) -> Result<()> {
+        self.watched(For::Putting, self.put_and_check(key, path, size, hash)).await
+    }
+
+    async fn put_and_check(&self, key: &str, path: &Path, size: u64, hash: Sha256) -> Result<()> {
         let location = parse_key(key)?;
-        let mut file = tokio::fs::File::open(path).await.map_err(Error::io("open the file to archive"))?;
+        let mut file = tokio::fs::File::open(path).await.map_err(Error::io(failure::OPEN_LOCAL))?;
         let (sent_hash, sent_size) = if size <= PART_BYTES as u64 && self.directory.is_none() {
             self.put_small(&location, &mut file).await?
         } else {
-            self.put_parts(&location, &mut file).await?
+            self.put_parts(&location, &mut file, size).await?
         };
         if (sent_hash, sent_size) != (hash, size) {
             return Err(Error::integrity("objects", key, "the file changed while it was put"));
@@ -105,33 +203,44 @@ impl Store {
 
     async fn put_small(&self, location: &Key, file: &mut tokio::fs::File) -> Result<(Sha256, u64)> {
         let mut bytes = Vec::new();
-        file.take(PART_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)
-            .await
-            .map_err(Error::io("read the file to archive"))?;
+        file.take(PART_BYTES as u64 + 1).read_to_end(&mut bytes).await.map_err(Error::io(failure::READ_LOCAL))?;
         let mut hasher = Sha256Hasher::default();
         hasher.update(&bytes);
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.objects.put_opts(location, PutPayload::from(bytes), options).await {
-            // The key is this attempt's alone: a retried request whose first answer was lost finds itself.
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(hasher.finish()),
-            Err(error) => Err(error.into()),
-        }
+        // Without a condition: the key is this attempt's alone, and a plain put can be repeated when its answer is lost.
+        let options = PutOptions { attributes: self.attributes(), ..PutOptions::default() };
+        let put = self.objects.put_opts(location, PutPayload::from(bytes), options).await?;
+        self.note_version(put.version.as_deref());
+        Ok(hasher.finish())
     }
 
-    async fn put_parts(&self, location: &Key, file: &mut tokio::fs::File) -> Result<(Sha256, u64)> {
-        let mut upload = self.objects.put_multipart(location).await?;
-        match self.send_parts(&mut *upload, file).await {
-            Ok(sent) => {
-                upload.complete().await?;
-                Ok(sent)
-            }
+    async fn put_parts(&self, location: &Key, file: &mut tokio::fs::File, size: u64) -> Result<(Sha256, u64)> {
+        let options = PutMultipartOptions { attributes: self.attributes(), ..PutMultipartOptions::default() };
+        let mut upload = self.objects.put_multipart_opts(location, options).await?;
+        let sent = match self.send_parts(&mut *upload, file).await {
+            Ok(sent) => sent,
             Err(error) => {
-                // Whatever an abort leaves, the row in state `writing` outlives it and is swept.
+                // Whatever an abort leaves, the row in state `writing` outlives it and is swept, and so is the upload.
                 let _ = upload.abort().await;
-                Err(error)
+                return Err(error);
+            }
+        };
+        match upload.complete().await {
+            Ok(put) => self.note_version(put.version.as_deref()),
+            Err(error) => {
+                // The answer may be all that was lost: then it is there, whole, and the upload no longer is.
+                let arrived = self.objects.head(location).await.is_ok_and(|meta| meta.size == size);
+                if self.directory.is_some() || !arrived {
+                    let _ = upload.abort().await;
+                    return Err(error.into());
+                }
             }
         }
+        Ok(sent)
+    }
+
+    fn attributes(&self) -> Attributes {
+        let class = self.settings.storage_class.clone();
+        class.map(|class| (Attribute::StorageClass, class)).into_iter().collect()
     }
 
     async fn send_parts(&self, upload: &mut dyn MultipartUpload, file: &mut tokio::fs::File) -> Result<(Sha256, u64)> {
@@ -139,11 +248,7 @@ impl Store {
         let mut hasher = Sha256Hasher::default();
         loop {
             let mut part = Vec::with_capacity(block);
-            (&mut *file)
-                .take(block as u64)
-                .read_to_end(&mut part)
-                .await
-                .map_err(Error::io("read the file to archive"))?;
+            (&mut *file).take(block as u64).read_to_end(&mut part).await.map_err(Error::io(failure::READ_LOCAL))?;
             if part.is_empty() {
                 return Ok(hasher.finish());
             }
@@ -178,32 +283,40 @@ impl Store {
 
     /// The object's size; `None` when the store does not have it.
     pub(crate) async fn size_of(&self, key: &str) -> Result<Option<u64>> {
-        match self.objects.head(&parse_key(key)?).await {
+        let head = async { Ok(self.objects.head(&parse_key(key)?).await?) };
+        match self.watched(For::Reading, head).await {
             Ok(meta) => Ok(Some(meta.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(Error::Store(object_store::Error::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    /// Removes the object, durably; that it is not there is as good. On a disk also what a put that was cut off has left
-    /// beside it, which no listing shows.
+    /// Removes the object durably, in every version; that it is not there is as good. On a disk also what a put that was cut off
+    /// has left beside it, which no listing shows.
     pub(crate) async fn remove(&self, key: &str) -> Result<()> {
-        if let Some(directory) = &self.directory {
-            match tokio::fs::remove_file(directory.join(format!("{key}#1"))).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::Io { context: "remove an unfinished object", source: error });
+        self.watched(For::Removing, async {
+            if let Some(directory) = &self.directory {
+                match tokio::fs::remove_file(directory.join(format!("{key}#1"))).await {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Error::Io { context: "remove an unfinished object", source: error });
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
-        }
-        match self.objects.delete(&parse_key(key)?).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match &self.directory {
-            Some(directory) => sync_parent(&directory.join(key)).await,
-            None => Ok(()),
-        }
+            let location = parse_key(key)?;
+            if self.removes_versions().await {
+                return self.remove_versions(&location).await;
+            }
+            match self.objects.delete(&location).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            match &self.directory {
+                Some(directory) => sync_parent(&directory.join(key)).await,
+                None => Ok(()),
+            }
+        })
+        .await
     }
 
     /// Every key in the store but the marker, with its size.
@@ -218,10 +331,15 @@ impl Store {
     }
 
     async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>> {
-        match self.objects.get(&parse_key(key)?).await {
-            Ok(result) => Ok(Some(result.bytes().await?)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+        let get = async {
+            let result = self.objects.get(&parse_key(key)?).await?;
+            Ok(result.bytes().await?)
+        };
+        let got = self.watched(For::Marker, tokio::time::timeout(MARKER_TIME, get).map(flatten)).await;
+        match got {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::Store(object_store::Error::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -238,24 +356,11 @@ async fn sync_parent(file: &Path) -> Result<()> {
     synced.map_err(Error::io("make the removal of an object durable"))
 }
 
-fn open_s3(config: &StoreConfig) -> Result<Arc<dyn ObjectStore>> {
-    let mut builder = AmazonS3Builder::from_env()
-        .with_url(&config.url)
-        // Buckets with Object Lock refuse uploads without a checksum.
-        .with_checksum_algorithm(Checksum::SHA256)
-        .with_client_options(ClientOptions::new().with_timeout(Duration::from_secs(60)))
-        .with_retry(RetryConfig { backoff: BackoffConfig::default(), max_retries: 4, retry_timeout: RETRY_TIMEOUT });
-    for (key, value) in &config.options {
-        let key = key.parse().map_err(|_| {
-            Error::Invalid(format!("store \"{}\": \"{key}\" is not an option of an S3 store", config.name))
-        })?;
-        builder = builder.with_config(key, value);
-    }
-    let bucket = builder.build()?;
-    let prefix = config.url.trim_start_matches("s3://").split_once('/').map_or("", |(_, prefix)| prefix);
-    Ok(match prefix.trim_matches('/') {
-        "" => Arc::new(bucket),
-        prefix => Arc::new(PrefixStore::new(bucket, prefix)),
+/// A disk that hangs (a dead file server's) gives no error.
+fn flatten<T>(outcome: Result<Result<T>, tokio::time::error::Elapsed>) -> Result<T> {
+    outcome.unwrap_or_else(|elapsed| {
+        let source = std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed);
+        Err(Error::Io { context: "read the store's marker", source })
     })
 }
 

@@ -1,12 +1,14 @@
 //! For tests, of this crate and of those above it: a clock that is turned by hand, an archive with a small platform in
-//! it, and the suite that every kind of catalogue must pass.
+//! it, the suite that every kind of catalogue must pass, and an S3 server with its faults.
 
 mod clock;
 mod fixture;
+mod s3;
 mod sabotage;
 #[macro_use]
 mod suite;
 
 pub use clock::TestClock;
 pub use fixture::{Call, TestArchive};
+pub use s3::{Fault, FaultProxy, S3Server, s3_store};
 pub use suite::cases;

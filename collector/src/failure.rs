@@ -55,7 +55,9 @@ impl From<Error> for Failure {
         match error {
             Error::Conflict("source") => Self::Lost,
             Error::Conflict(_) => Self::later("busy", detail),
-            Error::Store(_) | Error::Marker { .. } | Error::UnknownStore(_) => Self::later("store", detail),
+            Error::Store(_) | Error::StoreUnavailable { .. } | Error::Marker { .. } | Error::UnknownStore(_) => {
+                Self::later("store", detail)
+            }
             // A store that does not give back what it was given has failed like one that says so.
             Error::Integrity { table: "objects", .. } => Self::later("store", detail),
             Error::Io { .. } => Self::later("landing-zone", detail),

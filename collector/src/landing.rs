@@ -20,7 +20,23 @@ pub(crate) struct Landing {
     directory: PathBuf,
     /// Makes the names of unfinished files unique: one that was given up may still be written to by a stuck thread.
     written: AtomicU64,
-    held: Mutex<HashMap<SourceId, (CoreServerId, u64)>>,
+    held: Mutex<HashMap<SourceId, Held>>,
+}
+
+/// What lies here of one source, or is about to.
+#[derive(Debug)]
+struct Held {
+    core_server: CoreServerId,
+    bytes: u64,
+    /// The names of the stores that it waits for.
+    waits_for: Vec<String>,
+}
+
+/// How many bytes of a core server may lie here and wait: for any store, and for single ones.
+#[derive(Debug)]
+pub(crate) struct WaitingRoom {
+    pub(crate) in_all: u64,
+    pub(crate) by_store: Vec<(String, u64)>,
 }
 
 impl Landing {
@@ -68,26 +84,78 @@ impl Landing {
 
     /// Counts a source's bytes as lying here.
     pub(crate) fn hold(&self, source: &Source) {
-        let entry = (source.core_server, source.listed.size_bytes);
-        self.held.lock().expect("nobody panics while holding it").insert(source.id, entry);
+        let mut held = self.lock();
+        let entry = held.entry(source.id).or_insert_with(|| Held::of(source));
+        entry.bytes = source.listed.size_bytes;
+    }
+
+    /// Counts a source's bytes as waiting for these stores (none: for none any longer).
+    pub(crate) fn note_waiting(&self, source: &Source, stores: Vec<String>) {
+        let mut held = self.lock();
+        let before = match held.get_mut(&source.id) {
+            Some(entry) => std::mem::replace(&mut entry.waits_for, stores.clone()),
+            None if stores.is_empty() => return,
+            None => {
+                held.insert(source.id, Held { waits_for: stores.clone(), ..Held::of(source) });
+                Vec::new()
+            }
+        };
+        tell_waiting(&held, before.iter().chain(&stores));
+    }
+
+    /// As [`Landing::note_waiting`], for a source that is not here yet: says whether there is room for it to wait here.
+    pub(crate) fn may_wait(&self, source: &Source, room: &WaitingRoom) -> bool {
+        let bytes = source.listed.size_bytes;
+        let held = self.lock();
+        let of_server = || held.iter().filter(|(id, it)| it.core_server == source.core_server && **id != source.id);
+        let waiting: u64 = of_server().filter(|(_, it)| !it.waits_for.is_empty()).map(|(_, it)| it.bytes).sum();
+        let fits = waiting + bytes <= room.in_all
+            && room.by_store.iter().all(|(store, most)| {
+                let waiting: u64 =
+                    of_server().filter(|(_, it)| it.waits_for.contains(store)).map(|(_, it)| it.bytes).sum();
+                waiting + bytes <= *most
+            });
+        drop(held);
+        if fits {
+            self.note_waiting(source, room.by_store.iter().map(|(store, _)| store.clone()).collect());
+        }
+        fits
     }
 
     /// The sources of a core server whose bytes lie here.
     pub(crate) fn list_held(&self, core_server: CoreServerId) -> Vec<SourceId> {
-        let held = self.held.lock().expect("nobody panics while holding it");
-        held.iter().filter(|(_, (server, _))| *server == core_server).map(|(source, _)| *source).collect()
+        self.lock().iter().filter(|(_, it)| it.core_server == core_server).map(|(source, _)| *source).collect()
     }
 
     /// How many bytes of a core server lie here.
     pub(crate) fn held_bytes(&self, core_server: CoreServerId) -> u64 {
-        let held = self.held.lock().expect("nobody panics while holding it");
-        held.values().filter(|(server, _)| *server == core_server).map(|(_, bytes)| bytes).sum()
+        self.lock().values().filter(|it| it.core_server == core_server).map(|it| it.bytes).sum()
     }
 
     /// Removes a source's bytes, and counts them no longer.
     pub(crate) fn remove(&self, source: SourceId) {
         remove_if_there(&self.spooled(source));
-        self.held.lock().expect("nobody panics while holding it").remove(&source);
+        let mut held = self.lock();
+        if let Some(gone) = held.remove(&source) {
+            tell_waiting(&held, gone.waits_for.iter());
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SourceId, Held>> {
+        self.held.lock().expect("nobody panics while holding it")
+    }
+}
+
+impl Held {
+    fn of(source: &Source) -> Self {
+        Self { core_server: source.core_server, bytes: source.listed.size_bytes, waits_for: Vec::new() }
+    }
+}
+
+fn tell_waiting<'a>(held: &HashMap<SourceId, Held>, stores: impl Iterator<Item = &'a String>) {
+    for store in stores {
+        let bytes: u64 = held.values().filter(|it| it.waits_for.contains(store)).map(|it| it.bytes).sum();
+        metrics::gauge!("fonoteca_spool_waiting_bytes", "store" => store.clone()).set(bytes as f64);
     }
 }
 

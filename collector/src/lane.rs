@@ -4,13 +4,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use archive::{Archive, CoreServer, Error as ArchiveError, SourceClaim};
+use archive::{Archive, CoreServer, Error as ArchiveError, ShutStore, SourceClaim};
 use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::landing::Landing;
+use crate::landing::{Landing, WaitingRoom};
 use crate::layout::Layout;
 use crate::scan::Memory;
 use crate::work::Ended;
@@ -84,6 +84,15 @@ impl Lane {
     pub(crate) fn update(&self, server: Server, share_bytes: u64) {
         *self.server.lock().expect("nobody panics while holding it") = Arc::new(server);
         self.share_bytes.store(share_bytes, Ordering::Relaxed);
+    }
+
+    /// How much of this core server may lie in the landing zone and wait for stores that take nothing: at most half of its
+    /// share, so that the rest of it goes on.
+    pub(crate) fn waiting_room(&self, shut: &[ShutStore]) -> WaitingRoom {
+        let (whole, share) = (self.shared.config.spool_budget, self.share_bytes.load(Ordering::Relaxed));
+        let part = share as f64 / whole as f64;
+        let budget = |store: &ShutStore| (store.spool_budget.unwrap_or(whole / 2) as f64 * part) as u64;
+        WaitingRoom { in_all: share / 2, by_store: shut.iter().map(|it| (it.name.clone(), budget(it))).collect() }
     }
 
     /// Works on sources until none waits, or until told to stop; what is in work by then is finished, but for

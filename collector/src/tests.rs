@@ -7,3 +7,4 @@ mod recovering;
 mod refusing;
 pub(crate) mod rig;
 mod transcoding;
+mod waiting;

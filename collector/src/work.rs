@@ -61,8 +61,9 @@ impl Lane {
 
     async fn archive_source(&self, claim: &SourceClaim, stop: &CancellationToken) -> Result<Delivered, Failure> {
         let (archive, server) = (&self.shared.archive, self.server());
-        let source_sha256 = self.spool(&server, claim).await?;
         let place = archive.find_place(server.core.id, &claim.source.listed.pbx_token).await?;
+        self.admit(&claim.source, place.as_ref()).await?;
+        let source_sha256 = self.spool(&server, claim).await?;
         if let Some(delivered) = archive.find_delivered(claim, &server.core, place.as_ref(), source_sha256).await? {
             return Ok(delivered);
         }
@@ -74,6 +75,23 @@ impl Lane {
             remove_if_there(&delivery.file);
         }
         Ok(delivered?)
+    }
+
+    /// What is for a store that takes nothing now waits, and costs nothing but that: here while there is room for it, else
+    /// on its core server.
+    async fn admit(&self, source: &Source, place: Option<&PbxPlace>) -> Result<(), Failure> {
+        let (landing, shut) = (&self.shared.landing, self.shared.archive.list_shut_stores(place).await?);
+        let names = || shut.iter().map(|store| store.name.clone()).collect();
+        let Some(first) = shut.first() else {
+            landing.note_waiting(source, Vec::new());
+            return Ok(());
+        };
+        if source.state == SourceState::Spooled {
+            landing.note_waiting(source, names());
+        } else if landing.may_wait(source, &self.waiting_room(&shut)) {
+            return Ok(());
+        }
+        Err(Failure::later("store", format!("store {}: {}", first.name, first.why)))
     }
 
     /// Brings the source into the landing zone, or sees that it is still there as it was.

@@ -1,14 +1,17 @@
 //! The marker: an object that says which store this is and whose, so that an unmounted disk or a restored copy of the
 //! catalogue never writes into, or purges, a store that is not its own.
 
-use object_store::{PutMode, PutOptions, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
+use super::health::For;
 use super::{Store, parse_key};
 use crate::error::{Error, Result};
 use crate::id::{CatalogueId, StoreId};
 
 /// Where the marker lies.
 pub(super) const KEY: &str = "fonoteca-store.txt";
+
+const FOREIGN: &str = "its marker belongs to another store or another catalogue";
 
 fn marker(store: StoreId, catalogue: CatalogueId) -> String {
     format!("fonoteca store\nstore {store}\ncatalogue {catalogue}\n")
@@ -18,14 +21,23 @@ impl Store {
     /// Puts the marker into a store that the catalogue meets for the first time; refuses one that has another's.
     pub(crate) async fn place_marker(&self, catalogue: CatalogueId) -> Result<()> {
         if self.get_bytes(KEY).await?.is_none() {
-            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-            let payload = PutPayload::from(marker(self.id(), catalogue).into_bytes());
-            match self.objects.put_opts(&parse_key(KEY)?, payload, options).await {
-                Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            self.watched(For::Putting, self.put_marker(marker(self.id(), catalogue))).await?;
         }
         self.check_marker(catalogue).await
+    }
+
+    async fn put_marker(&self, text: String) -> Result<()> {
+        let key = parse_key(KEY)?;
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.objects.put_opts(&key, PutPayload::from(text.clone().into_bytes()), options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            // Some servers do not know conditions. It was not there a moment ago, and what is there is looked at below.
+            Err(error) if is_unknown_to(&error) => {
+                self.objects.put(&key, PutPayload::from(text.into_bytes())).await?;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Which store its marker says it is, where that is one of this catalogue.
@@ -39,15 +51,50 @@ impl Store {
     /// Looks whether this is still the store that the catalogue means.
     ///
     /// # Errors
-    /// [`Error::Marker`] when it is not, or when its disk is not mounted.
+    /// [`Error::Marker`] when it is not, or when its disk is not mounted; [`Error::StoreUnavailable`].
     pub(crate) async fn check_marker(&self, catalogue: CatalogueId) -> Result<()> {
         let what = match self.get_bytes(KEY).await? {
-            Some(bytes) if bytes == marker(self.id(), catalogue).as_bytes() => return Ok(()),
-            Some(_) => "its marker belongs to another store or another catalogue",
+            Some(bytes) if bytes == marker(self.id(), catalogue).as_bytes() => {
+                self.note_marker(None);
+                return Ok(());
+            }
+            Some(_) => FOREIGN,
             None => "its marker is not there: is the disk mounted, the bucket the right one?",
         };
+        self.note_marker(Some(what));
         Err(Error::Marker { store: self.name().to_owned(), what: what.to_owned() })
     }
+
+    /// Looks whether a store that was never met may become one of this catalogue.
+    ///
+    /// # Errors
+    /// [`Error::Marker`] when it is somebody else's; [`Error::StoreUnavailable`].
+    pub(crate) async fn check_free(&self, catalogue: CatalogueId) -> Result<()> {
+        match self.find_marked_id(catalogue).await? {
+            Some(_) => Ok(()),
+            None if self.get_bytes(KEY).await?.is_none() => Ok(()),
+            None => Err(Error::Marker { store: self.name().to_owned(), what: FOREIGN.to_owned() }),
+        }
+    }
+
+    /// Why the store cannot be used now, where that may pass or be mended while others are used.
+    ///
+    /// # Errors
+    /// It belongs to somebody else: no start goes on with that.
+    pub(crate) async fn find_obstacle(&self, catalogue: CatalogueId) -> Result<Option<Error>> {
+        match self.check_marker(catalogue).await {
+            Ok(()) => Ok(None),
+            Err(Error::Marker { store, what }) if what == FOREIGN => Err(Error::Marker { store, what }),
+            Err(error) => Ok(Some(error)),
+        }
+    }
+}
+
+/// Does the server say that it does not know conditional puts?
+fn is_unknown_to(error: &object_store::Error) -> bool {
+    let text = error.to_string();
+    matches!(error, object_store::Error::NotImplemented { .. })
+        || (text.contains("status code: 501") || text.contains("status code: 400"))
 }
 
 #[cfg(test)]

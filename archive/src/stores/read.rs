@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore};
 
+use super::health::For;
 use super::{Store, parse_key};
 use crate::error::{Error, Result};
 
@@ -29,7 +30,8 @@ impl Store {
             None => None,
         };
         let options = GetOptions { range, ..GetOptions::default() };
-        let result = self.objects.get_opts(&parse_key(key)?, options).await?;
+        let get = async { Ok(self.objects.get_opts(&parse_key(key)?, options).await?) };
+        let result = self.watched(For::Reading, get).await?;
         let range = result.range.clone();
         Ok(match result.payload {
             GetResultPayload::File(file, _) => read_file(Arc::new(file), range.start, range.end),

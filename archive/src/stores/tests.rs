@@ -1,18 +1,23 @@
-//! The suite that every kind of store must pass, on a disk and on an S3 server.
+//! The suite that every kind of store must pass: on a disk, on an S3 server in this process, and on an S3 server of
+//! another make, which `FONOTECA_TEST_S3` names (`make test` starts one).
 
 use futures_util::TryStreamExt;
-use s3s::service::S3ServiceBuilder;
-use tokio_util::task::AbortOnDropHandle;
+use object_store::signer::{HeaderMap, Method};
 
 use super::*;
 use crate::clock::Instant;
 use crate::id::CatalogueId;
+use crate::testing::{S3Server, s3_store};
+
+mod faults;
+mod full;
+mod keeping;
 
 /// A store for one test, and what keeps it alive.
 struct TestStore {
     store: Store,
     directory: tempfile::TempDir,
-    _server: Option<AbortOnDropHandle<()>>,
+    _server: Option<S3Server>,
 }
 
 fn config(url: String, options: &[(&str, &str)]) -> StoreConfig {
@@ -31,45 +36,40 @@ async fn on_disk() -> TestStore {
     TestStore { store, directory, _server: None }
 }
 
-/// Starts an S3 server that checks signatures, on a bucket below a directory.
-async fn serve_s3(directory: &Path) -> (std::net::SocketAddr, AbortOnDropHandle<()>) {
-    std::fs::create_dir_all(directory.join("recordings")).unwrap();
-    let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory).unwrap());
-    builder.set_auth(s3s::auth::SimpleAuth::from_single("access", "secret"));
-    let service = builder.build();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let accept = async move {
-        let connections = tokio_util::task::TaskTracker::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = service.clone();
-            connections.spawn(async move {
-                let stream = hyper_util::rt::TokioIo::new(stream);
-                let server = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
-                let _ = server.serve_connection(stream, service).await;
-            });
-        }
-    };
-    (address, AbortOnDropHandle::new(tokio_util::task::TaskTracker::new().spawn(accept)))
+async fn on_s3() -> TestStore {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(&directory.path().join("s3")).await;
+    let store = Store::open(store_id(), &s3_store("tested", server.address)).unwrap();
+    TestStore { store, directory, _server: Some(server) }
 }
 
-fn s3_config(address: std::net::SocketAddr, secret: &str) -> StoreConfig {
-    let endpoint = format!("http://{address}");
+async fn on_another_make() -> TestStore {
+    let (config, directory) = (another_make(HeaderMap::new()).await, tempfile::tempdir().unwrap());
+    TestStore { store: Store::open(store_id(), &config).unwrap(), directory, _server: None }
+}
+
+/// A store in a new bucket, made with these headers, on the server that `FONOTECA_TEST_S3` names:
+/// `http://KEY:SECRET@HOST:PORT/REGION`.
+async fn another_make(headers: HeaderMap) -> StoreConfig {
+    let server = std::env::var("FONOTECA_TEST_S3")
+        .expect("FONOTECA_TEST_S3 is not set: run the tests by `make test`, which starts an S3 server for them");
+    let (key, rest) = server.trim_start_matches("http://").split_once(':').expect("KEY:SECRET@");
+    let (secret, rest) = rest.split_once('@').expect("KEY:SECRET@");
+    let (host, region) = rest.split_once('/').expect("HOST/REGION");
+    let endpoint = format!("http://{host}");
     let options = [
         ("endpoint", endpoint.as_str()),
-        ("region", "us-east-1"),
-        ("access_key_id", "access"),
+        ("region", region),
+        ("access_key_id", key),
         ("secret_access_key", secret),
         ("allow_http", "true"),
     ];
-    config("s3://recordings/archive".to_owned(), &options)
-}
-
-async fn on_s3() -> TestStore {
-    let directory = tempfile::tempdir().unwrap();
-    let (address, server) = serve_s3(&directory.path().join("s3")).await;
-    let store = Store::open(store_id(), &s3_config(address, "secret")).unwrap();
-    TestStore { store, directory, _server: Some(server) }
+    let bucket = format!("fonoteca-{:032x}", rand::random::<u128>());
+    let config = config(format!("s3://{bucket}/archive"), &options);
+    let made = Bucket::open(&config, &Settings::read(&config).unwrap()).unwrap();
+    let made = made.send(Method::PUT, &Key::default(), &[], headers, Bytes::new()).await.unwrap();
+    assert!(made.is_success(), "make a bucket: {made:?}");
+    config
 }
 
 impl TestStore {
@@ -160,6 +160,12 @@ macro_rules! store_suite {
                 super::$case(super::on_s3().await).await;
             }
         )+}
+        mod s3_of_another_make {$(
+            #[tokio::test]
+            async fn $case() {
+                super::$case(super::on_another_make().await).await;
+            }
+        )+}
     };
 }
 
@@ -172,18 +178,46 @@ store_suite!(
 );
 
 #[tokio::test]
-async fn wrong_credentials_are_refused_when_the_store_is_first_met() {
+async fn wrong_credentials_a_missing_bucket_and_no_server_are_told_apart_in_one_line() {
     let directory = tempfile::tempdir().unwrap();
-    let (address, _server) = serve_s3(directory.path()).await;
-    let store = Store::open(store_id(), &s3_config(address, "wrong")).unwrap();
-    let error = store.place_marker(CatalogueId::new(Instant::from_millis(1))).await.unwrap_err();
-    assert!(matches!(error, Error::Store(_)), "{error}");
+    let server = S3Server::start(directory.path()).await;
+    let good = s3_store("tested", server.address);
+    let with = |key: &str, value: &str| {
+        let mut config = good.clone();
+        config.options.retain(|(name, _)| name != key);
+        config.options.push((key.to_owned(), value.to_owned()));
+        config
+    };
+    // The server in this process makes any bucket that it is asked for.
+    let missing = StoreConfig { url: "s3://no-such-bucket".to_owned(), ..another_make(HeaderMap::new()).await };
+    for (config, trouble, advice) in [
+        (with("secret_access_key", "wrong"), Trouble::Refused, "check access_key_id and secret_access_key"),
+        (with("access_key_id", "stranger"), Trouble::Refused, "check access_key_id and secret_access_key"),
+        (missing, Trouble::Refused, "the bucket does not exist"),
+        (with("endpoint", "http://127.0.0.1:1"), Trouble::Unreachable, "cannot be reached"),
+    ] {
+        let store = Store::open(store_id(), &config).unwrap();
+        let error = store.place_marker(CatalogueId::new(Instant::from_millis(1))).await.unwrap_err();
+        let Error::StoreUnavailable { trouble: found, what, .. } = &error else { panic!("{error}") };
+        assert_eq!(*found, trouble, "{what}");
+        assert!(what.contains(advice) && !what.contains('\n'), "{what}");
+        assert!(!what.contains("secret\"") && !what.contains("wrong"), "{what}");
+    }
 }
 
 #[tokio::test]
-async fn an_option_that_no_s3_store_has_is_refused_by_name() {
-    let complaint = Store::open(store_id(), &config("s3://x".to_owned(), &[("regoin", "x")])).unwrap_err().to_string();
-    assert!(complaint.contains("\"regoin\""), "{complaint}");
+async fn credentials_that_change_in_their_file_are_used_without_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = S3Server::start(&directory.path().join("s3")).await;
+    let file = directory.path().join("secret");
+    std::fs::write(&file, "not yet\n").unwrap();
+    let mut config = s3_store("tested", server.address);
+    config.options.retain(|(key, _)| key != "secret_access_key");
+    config.options.push(("secret_access_key".to_owned(), format!("file:{}", file.display())));
+    let store = Store::open(store_id(), &config).unwrap();
+    assert!(store.size_of("a/b.mp3").await.is_err());
+    std::fs::write(&file, "secret\n").unwrap();
+    assert_eq!(store.size_of("a/b.mp3").await.unwrap(), None);
 }
 
 #[test]

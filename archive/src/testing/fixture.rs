@@ -39,6 +39,8 @@ pub struct TestArchive {
     /// Its directory: `store/` is the disk store, `landing/` is for files to deliver.
     pub directory: tempfile::TempDir,
     database_url: String,
+    /// Its stores beside `disk`.
+    more: Vec<StoreConfig>,
 }
 
 /// A call whose recording a test wants archived.
@@ -92,26 +94,38 @@ impl TestArchive {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let url = format!("sqlite:{}", directory.path().join("catalogue.db").display());
-        Self::start_in(directory, url).await
+        Self::start_in(directory, url, Vec::new()).await
+    }
+
+    /// On SQLite, with more stores beside `disk`.
+    pub async fn start_with(more: Vec<StoreConfig>) -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let url = format!("sqlite:{}", directory.path().join("catalogue.db").display());
+        Self::start_in(directory, url, more).await
     }
 
     /// On PostgreSQL, in a database of its own on the server that `FONOTECA_TEST_POSTGRES` names.
     pub async fn start_on_postgres() -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
-        Self::start_in(directory, new_postgres_database().await).await
+        Self::start_in(directory, new_postgres_database().await, Vec::new()).await
     }
 
-    async fn start_in(directory: tempfile::TempDir, database_url: String) -> Self {
+    async fn start_in(directory: tempfile::TempDir, database_url: String, more: Vec<StoreConfig>) -> Self {
         let clock = Arc::new(TestClock::at(START));
-        let archive = open(&directory, &database_url, "test-1", &clock).await;
-        let test = Self { archive, clock, directory, database_url };
+        let archive = open(&directory, &more, &database_url, "test-1", &clock).await.expect("open the archive");
+        let test = Self { archive, clock, directory, database_url, more };
         test.archive.apply(&Actor::command_line(), &test.declaration()).await.expect("apply the platform");
         test
     }
 
     /// Another instance on the same catalogue and store.
     pub async fn another_instance(&self, name: &str) -> Arc<Archive> {
-        open(&self.directory, &self.database_url, name, &self.clock).await
+        self.open_again(name).await.expect("open the archive")
+    }
+
+    /// As [`TestArchive::another_instance`], which may not be able to start.
+    pub async fn open_again(&self, name: &str) -> crate::Result<Arc<Archive>> {
+        open(&self.directory, &self.more, &self.database_url, name, &self.clock).await
     }
 
     /// The platform described above, as it is applied.
@@ -151,6 +165,15 @@ impl TestArchive {
             "ftp_accounts": [account("acme"), account("acme-lab"), account("borealis"), account("cobalt")],
         }))
         .expect("the platform is well formed")
+    }
+
+    /// Has the recordings of the PBX `acme-lab` stored in the store of that name alone.
+    pub async fn store_in(&self, store: &str) {
+        let declaration = serde_json::from_value(json!({
+            "tiers": [{ "code": "small", "name": "10 kB", "quota": 1_000_000_000, "format": "mp3", "stores": [store] }],
+        }));
+        let declaration = declaration.expect("the tier is well formed");
+        self.archive.apply(&Actor::command_line(), &declaration).await.expect("apply the tier");
     }
 
     /// Now, by the test's clock.
@@ -286,15 +309,21 @@ impl TestArchive {
     }
 }
 
-async fn open(directory: &tempfile::TempDir, url: &str, instance: &str, clock: &Arc<TestClock>) -> Arc<Archive> {
-    let store = StoreConfig {
+async fn open(
+    directory: &tempfile::TempDir,
+    more: &[StoreConfig],
+    url: &str,
+    instance: &str,
+    clock: &Arc<TestClock>,
+) -> crate::Result<Arc<Archive>> {
+    let disk = StoreConfig {
         name: "disk".to_owned(),
         url: directory.path().join("store").to_str().expect("UTF-8").to_owned(),
         options: vec![],
     };
+    let stores = std::iter::once(disk).chain(more.iter().cloned()).collect();
     let clock: Arc<dyn crate::Clock> = Arc::clone(clock) as _;
-    let options = Options { clock, ..Options::new(url, vec![store], instance) };
-    Arc::new(Archive::open(options).await.expect("open the archive"))
+    Archive::open(Options { clock, ..Options::new(url, stores, instance) }).await.map(Arc::new)
 }
 
 /// A new database on the test server; `make test` starts one and says where.

@@ -40,7 +40,10 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) async fn start() -> Self {
-        let t = TestArchive::start().await;
+        Self::start_on(TestArchive::start().await)
+    }
+
+    pub(super) fn start_on(t: TestArchive) -> Self {
         let (spool, landing) = (t.directory.path().join("spool"), t.directory.path().join("landing-zone"));
         fs::create_dir(&spool).unwrap();
         let config = Config { workers: 2, scan_interval: Duration::from_millis(100), ..Config::default() };
