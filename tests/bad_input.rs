@@ -136,3 +136,50 @@ async fn two_processes_never_work_as_the_same_instance() {
     service.stop();
     fonoteca.finish();
 }
+
+#[tokio::test]
+async fn check_config_changes_nothing_and_can_be_asked_while_the_service_runs() {
+    let fonoteca = Fonoteca::new(Engine::Sqlite);
+    let service = fonoteca.serve();
+    assert!(fonoteca.run_ok(&["check-config"]).contains("can be opened"));
+    let text = std::fs::read_to_string(fonoteca.path("fonoteca.toml")).unwrap();
+    let another = format!("}}, {{ name = \"another\", url = \"{}\" }}]", fonoteca.path("another"));
+    std::fs::write(fonoteca.path("fonoteca.toml"), text.replacen("}]", &another, 1)).unwrap();
+    let said = fonoteca.run_ok(&["check-config"]);
+    assert!(said.contains("store \"another\": its directory is made at the first start"), "{said}");
+    assert!(!std::path::Path::new(&fonoteca.path("another")).exists());
+    std::fs::create_dir(fonoteca.path("another")).unwrap();
+    let said = fonoteca.run_ok(&["check-config"]);
+    assert!(said.contains("store \"another\": it gets its marker at the first start"), "{said}");
+    assert_eq!(std::fs::read_dir(fonoteca.path("another")).unwrap().count(), 0);
+    std::fs::write(fonoteca.path("fonoteca.toml"), &text).unwrap();
+    service.stop();
+    fonoteca.finish();
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_work_is_refused_with_one_line_that_says_what_to_do() {
+    let fonoteca = Fonoteca::new(Engine::Sqlite);
+    let text = std::fs::read_to_string(fonoteca.path("fonoteca.toml")).unwrap();
+    let bucket = "name = \"bucket\", url = \"s3://recordings\", access_key_id = \"a\", secret_access_key = \"b\"";
+    for (store, complaint) in [
+        (format!("{bucket}, regoin = \"x\""), "unknown key \"regoin\": did you mean \"region\"?"),
+        (format!("{bucket}, endpoint = \"http://127.0.0.1:1\""), "use https://, or allow_http = true"),
+        (
+            format!("{bucket}, endpoint = \"http://127.0.0.1:1\", allow_http = true, max_retries = 0"),
+            "store bucket: it cannot be reached",
+        ),
+        (format!("{bucket}, ca_file = \"/no/such.pem\""), "ca_file: cannot read /no/such.pem"),
+        ("name = \"disk\", url = \"/tmp\"".to_owned(), "two stores are named \"disk\""),
+        ("name = \"b\", url = \"/tmp\", next = \"c\"".to_owned(), "next = \"c\" is no other store"),
+    ] {
+        let stores = format!("}}, {{ {store} }}]");
+        std::fs::write(fonoteca.path("fonoteca.toml"), text.replacen("}]", &stores, 1)).unwrap();
+        for command in ["check-config", "serve"] {
+            let said = refused(&fonoteca, &[command]);
+            assert!(said.contains(complaint), "{command}: {said}");
+        }
+    }
+    std::fs::write(fonoteca.path("fonoteca.toml"), &text).unwrap();
+    fonoteca.finish();
+}
