@@ -54,22 +54,22 @@ pub(crate) struct Store {
     /// A directory, or `s3://bucket/prefix`.
     pub(crate) url: String,
     #[serde(flatten)]
-    options: BTreeMap<String, Text>,
+    options: BTreeMap<String, Plain>,
 }
 
 /// A value as text; a flag and a number need no quotes.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
-enum Text {
+enum Plain {
     Text(String),
     Flag(bool),
     Number(i64),
 }
 
 /// Secrets may be among them.
-impl std::fmt::Debug for Text {
+impl std::fmt::Debug for Plain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Text")
+        f.write_str("Plain")
     }
 }
 
@@ -77,9 +77,9 @@ impl From<&Store> for StoreConfig {
     fn from(store: &Store) -> Self {
         let options = store.options.iter().map(|(key, value)| {
             let value = match value {
-                Text::Text(text) => text.clone(),
-                Text::Flag(flag) => flag.to_string(),
-                Text::Number(number) => number.to_string(),
+                Plain::Text(text) => text.clone(),
+                Plain::Flag(flag) => flag.to_string(),
+                Plain::Number(number) => number.to_string(),
             };
             (key.clone(), value)
         });

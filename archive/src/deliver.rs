@@ -105,7 +105,7 @@ impl Archive {
             }
             _ => self.stores().first().cloned().into_iter().collect(),
         };
-        self.instead_of_full(stores)
+        self.instead_of_full(&stores)
     }
 
     /// Puts an object into each of the stores; those that were put stand in `objects`, also when a later one fails.

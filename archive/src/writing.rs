@@ -48,9 +48,7 @@ impl Archive {
         let prolonging = async {
             loop {
                 tokio::time::sleep(every).await;
-                if let Err(error) = self.prolong_writing(object).await {
-                    return Err(error);
-                }
+                self.prolong_writing(object).await?;
             }
         };
         tokio::select! {
@@ -78,9 +76,9 @@ impl Archive {
     }
 
     /// Each store that is full gives way to its next one, unless that is full too or is there already.
-    pub(crate) fn instead_of_full(&self, stores: Vec<Arc<Store>>) -> Result<Vec<Arc<Store>>> {
+    pub(crate) fn instead_of_full(&self, stores: &[Arc<Store>]) -> Result<Vec<Arc<Store>>> {
         let mut chosen: Vec<Arc<Store>> = Vec::with_capacity(stores.len());
-        for store in &stores {
+        for store in stores {
             let mut taking = Arc::clone(store);
             // A ring of full stores ends where it began.
             for _ in 0..self.stores().len() {

@@ -90,17 +90,17 @@ impl Landing {
     }
 
     /// Counts a source's bytes as waiting for these stores (none: for none any longer).
-    pub(crate) fn note_waiting(&self, source: &Source, stores: Vec<String>) {
+    pub(crate) fn note_waiting(&self, source: &Source, stores: &[String]) {
         let mut held = self.lock();
         let before = match held.get_mut(&source.id) {
-            Some(entry) => std::mem::replace(&mut entry.waits_for, stores.clone()),
+            Some(entry) => std::mem::replace(&mut entry.waits_for, stores.to_vec()),
             None if stores.is_empty() => return,
             None => {
-                held.insert(source.id, Held { waits_for: stores.clone(), ..Held::of(source) });
+                held.insert(source.id, Held { waits_for: stores.to_vec(), ..Held::of(source) });
                 Vec::new()
             }
         };
-        tell_waiting(&held, before.iter().chain(&stores));
+        tell_waiting(&held, before.iter().chain(stores));
     }
 
     /// As [`Landing::note_waiting`], for a source that is not here yet: says whether there is room for it to wait here.
@@ -117,7 +117,8 @@ impl Landing {
             });
         drop(held);
         if fits {
-            self.note_waiting(source, room.by_store.iter().map(|(store, _)| store.clone()).collect());
+            let stores: Vec<String> = room.by_store.iter().map(|(store, _)| store.clone()).collect();
+            self.note_waiting(source, &stores);
         }
         fits
     }

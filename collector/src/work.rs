@@ -81,13 +81,13 @@ impl Lane {
     /// on its core server.
     async fn admit(&self, source: &Source, place: Option<&PbxPlace>) -> Result<(), Failure> {
         let (landing, shut) = (&self.shared.landing, self.shared.archive.list_shut_stores(place).await?);
-        let names = || shut.iter().map(|store| store.name.clone()).collect();
+        let names: Vec<String> = shut.iter().map(|store| store.name.clone()).collect();
         let Some(first) = shut.first() else {
-            landing.note_waiting(source, Vec::new());
+            landing.note_waiting(source, &[]);
             return Ok(());
         };
         if source.state == SourceState::Spooled {
-            landing.note_waiting(source, names());
+            landing.note_waiting(source, &names);
         } else if landing.may_wait(source, &self.waiting_room(&shut)) {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! How a store is: may it be asked at all, does it take new recordings, how much room has it. A store that is not well
 //! costs nobody more than asking here.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -171,7 +171,7 @@ impl Store {
         Some(Shut { trouble: Trouble::Full, why, probe_in: Duration::from_secs(1) })
     }
 
-    fn fresh_room(&self, directory: &PathBuf) -> Option<Space> {
+    fn fresh_room(&self, directory: &Path) -> Option<Space> {
         let mut room = self.health.room.lock().expect("nobody panics while holding it");
         match *room {
             Some((at, space)) if at.elapsed() < LOOK_AGAIN => Some(space),

@@ -92,6 +92,7 @@ struct Rule {
 struct Rules {
     rules: Vec<Rule>,
     seen: Vec<String>,
+    heads: Vec<String>,
 }
 
 /// A proxy in front of an S3 server. Signatures stay good: it changes nothing that they cover.
@@ -136,6 +137,11 @@ impl FaultProxy {
         self.lock().rules.clear();
     }
 
+    /// The heads of all requests so far, in lower case.
+    pub fn take_heads(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().heads)
+    }
+
     /// What was asked since this was asked last: `PUT /bucket/key?query`.
     pub fn take_seen(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().seen)
@@ -147,7 +153,9 @@ impl FaultProxy {
 }
 
 impl Rules {
-    fn meet(&mut self, request_line: &str) -> Option<Fault> {
+    fn meet(&mut self, head: &str) -> Option<Fault> {
+        self.heads.push(head.to_ascii_lowercase());
+        let request_line = head.lines().next()?;
         let (method, rest) = request_line.split_once(' ')?;
         let target = rest.rsplit_once(' ').map_or(rest, |(target, _)| target);
         self.seen.push(format!("{method} {target}"));
@@ -168,8 +176,7 @@ async fn listen() -> (TcpListener, SocketAddr) {
 /// One request of one connection; the next one comes by another connection.
 async fn pass_on(mut client: TcpStream, server: SocketAddr, rules: Arc<Mutex<Rules>>) -> std::io::Result<()> {
     let Some((head, body)) = read_request(&mut client).await? else { return Ok(()) };
-    let request_line = head.lines().next().unwrap_or_default().to_owned();
-    let fault = rules.lock().expect("nobody panics while holding it").meet(&request_line);
+    let fault = rules.lock().expect("nobody panics while holding it").meet(&head);
     match fault {
         Some(Fault::Reset) => return Ok(()),
         Some(Fault::Stall) => {

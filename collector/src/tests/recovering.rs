@@ -111,7 +111,7 @@ async fn what_a_lost_instance_had_spooled_is_fetched_again_when_it_stays_away() 
 #[tokio::test]
 async fn a_full_landing_zone_pauses_fetching_and_drains_first() {
     let mut rig = Rig::start().await;
-    let put = |n| rig.put(&format!("acme/1795246782.{n}.wav"), &wav(1, 300 + n));
+    let put = |n: u32| rig.put(&format!("acme/1795246782.{n}.wav"), &wav(1, 300 + n));
     put(0);
     rig.unmount_store();
     assert_eq!(rig.collect().await.failed, 1);

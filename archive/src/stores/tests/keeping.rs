@@ -5,7 +5,7 @@ use object_store::signer::HeaderValue;
 
 use super::*;
 use crate::db::params;
-use crate::testing::{Call, TestArchive};
+use crate::testing::{Call, FaultProxy, TestArchive};
 use crate::{ObjectId, RecordingId};
 
 struct Keeping {
@@ -181,4 +181,53 @@ async fn fault_10_an_unfinished_upload_of_ours_is_ended_in_time_and_no_other() {
     assert_eq!(k.t.archive.sweep_uploads_at(&k.store(), after(25)).await.unwrap(), 1);
     assert_eq!(count().await, 1, "somebody else's stays");
     k.t.finish().await;
+}
+
+#[tokio::test]
+async fn every_put_carries_checksum_encryption_and_storage_class_as_they_are_configured() {
+    for (options, expected) in [
+        (vec![], vec!["x-amz-checksum-sha256: "]),
+        (
+            vec![("storage_class", "STANDARD_IA"), ("server_side_encryption", "AES256")],
+            vec!["x-amz-storage-class: standard_ia", "x-amz-server-side-encryption: aes256", "x-amz-checksum-sha256: "],
+        ),
+        (
+            vec![
+                ("server_side_encryption", "aws:kms"),
+                ("sse_kms_key_id", "a-key"),
+                ("checksum_algorithm", "crc64nvme"),
+            ],
+            vec![
+                "x-amz-server-side-encryption: aws:kms",
+                "x-amz-server-side-encryption-aws-kms-key-id: a-key",
+                "x-amz-checksum-crc64nvme: ",
+            ],
+        ),
+        (
+            vec![
+                ("server_side_encryption", "sse-c"),
+                ("sse_customer_key_base64", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
+                ("checksum_algorithm", "none"),
+            ],
+            vec!["x-amz-server-side-encryption-customer-algorithm: aes256"],
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let server = S3Server::start(&directory.path().join("s3")).await;
+        let proxy = FaultProxy::start(server.address).await;
+        let mut config = s3_store("tested", proxy.address);
+        config.options.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let store = Store::open(store_id(), &config).unwrap();
+        let path = directory.path().join("to-put");
+        std::fs::write(&path, b"bytes").unwrap();
+        // Whether this server can do it all does not matter: what is asked of it does.
+        let _ = store.put_file("a/b.mp3", &path, 5, Sha256::of(b"bytes")).await;
+        let heads = proxy.take_heads();
+        let put = heads.iter().find(|head| head.starts_with("put ")).expect("a put");
+        for header in &expected {
+            assert!(put.contains(header), "{header} with {options:?}: {put}");
+        }
+        let checksummed = put.contains("x-amz-checksum-");
+        assert_eq!(checksummed, !options.contains(&("checksum_algorithm", "none")), "{put}");
+    }
 }
