@@ -5,6 +5,7 @@
 //! disk, the server's acknowledgement of a checksummed upload on S3.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -126,6 +127,8 @@ pub struct Store {
     settings: Settings,
     health: Health,
     versioning: Mutex<Option<Versioning>>,
+    /// Puts were answered with a version, which may mean that it is kept.
+    answers_versions: AtomicBool,
     told: Mutex<Told>,
 }
 
@@ -155,6 +158,7 @@ impl Store {
             settings,
             health: Health::default(),
             versioning: Mutex::default(),
+            answers_versions: AtomicBool::default(),
             told: Mutex::default(),
         })
     }

@@ -7,7 +7,7 @@ use object_store::signer::{HeaderMap, Method};
 use super::*;
 use crate::clock::Instant;
 use crate::id::CatalogueId;
-use crate::testing::{S3Server, s3_store};
+use crate::testing::{FaultProxy, S3Server, s3_store};
 
 mod faults;
 mod full;
@@ -70,6 +70,17 @@ async fn another_make(headers: HeaderMap) -> StoreConfig {
     let made = made.send(Method::PUT, &Key::default(), &[], headers, Bytes::new()).await.unwrap();
     assert!(made.is_success(), "make a bucket: {made:?}");
     config
+}
+
+/// The same store behind a proxy; it gives up soon.
+async fn behind_proxy(config: StoreConfig) -> (FaultProxy, StoreConfig) {
+    let endpoint = config.options.iter().find(|(key, _)| key == "endpoint").unwrap().1.clone();
+    let server = endpoint.trim_start_matches("http://").parse().expect("an address and a port");
+    let proxy = FaultProxy::start(server).await;
+    let mut options = s3_store("any", proxy.address).options;
+    options.retain(|(key, _)| key == "endpoint" || !config.options.iter().any(|(given, _)| given == key));
+    options.extend(config.options.into_iter().filter(|(key, _)| key != "endpoint"));
+    (proxy, StoreConfig { options, ..config })
 }
 
 impl TestStore {

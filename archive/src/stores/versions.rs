@@ -1,6 +1,8 @@
 //! Buckets that keep versions, and those with Object Lock: there a plain delete only hides an object. What is purged must
 //! be gone, so each version is removed by name; what a lock keeps stays until it ends, and stays due until then.
 
+use std::sync::atomic::Ordering;
+
 use object_store::path::Path as Key;
 use object_store::signer::Method;
 
@@ -78,15 +80,11 @@ impl Store {
         Some(length.map_or("no default retention".to_owned(), |length| format!("{mode}, {length}")))
     }
 
-    /// A put that answers with a version tells what the bucket may not be asked.
+    /// A put that answers with a version hints at what the bucket may not be asked; where it can be asked, that counts:
+    /// some servers have a version of everything, and keep none.
     pub(super) fn note_version(&self, version: Option<&str>) {
-        if self.bucket.is_none() || version.is_none_or(|version| version == "null") {
-            return;
-        }
-        let mut versioning = self.versioning.lock().expect("nobody panics while holding it");
-        if !matches!(*versioning, Some(Versioning::Kept { .. })) {
-            tracing::warn!("store \"{}\": the bucket keeps versions: each is removed with its object", self.name());
-            *versioning = Some(Versioning::Kept { lock: None });
+        if version.is_some_and(|version| version != "null") {
+            self.answers_versions.store(true, Ordering::Relaxed);
         }
     }
 
@@ -100,7 +98,10 @@ impl Store {
             Some(known) => Some(known),
             None => self.ask_versioning().await,
         };
-        matches!(versioning, Some(Versioning::Kept { .. }))
+        match versioning {
+            Some(versioning) => versioning != Versioning::None,
+            None => self.answers_versions.load(Ordering::Relaxed),
+        }
     }
 
     /// Removes every version of the object, delete markers too.

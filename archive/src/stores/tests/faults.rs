@@ -12,14 +12,8 @@ struct Faulty {
 
 impl Faulty {
     async fn start() -> Self {
-        let config = another_make(HeaderMap::new()).await;
-        let endpoint = config.options.iter().find(|(key, _)| key == "endpoint").unwrap().1.clone();
-        let server = endpoint.trim_start_matches("http://").parse().expect("an address and a port");
-        let proxy = FaultProxy::start(server).await;
-        let mut options = s3_store("bucket", proxy.address).options;
-        options.retain(|(key, _)| key == "endpoint" || !config.options.iter().any(|(given, _)| given == key));
-        options.extend(config.options.into_iter().filter(|(key, _)| key != "endpoint"));
-        let t = TestArchive::start_with(vec![StoreConfig { name: "bucket".to_owned(), options, ..config }]).await;
+        let (proxy, config) = behind_proxy(another_make(HeaderMap::new()).await).await;
+        let t = TestArchive::start_with(vec![StoreConfig { name: "bucket".to_owned(), ..config }]).await;
         t.store_in("bucket").await;
         Self { t, proxy }
     }

@@ -5,7 +5,7 @@ use object_store::signer::HeaderValue;
 
 use super::*;
 use crate::db::params;
-use crate::testing::{Call, FaultProxy, TestArchive};
+use crate::testing::{Call, Fault, FaultProxy, TestArchive};
 use crate::{ObjectId, RecordingId};
 
 struct Keeping {
@@ -90,13 +90,16 @@ async fn what_is_removed_from_a_bucket_that_keeps_versions_is_gone_in_every_vers
 
 #[tokio::test]
 async fn a_bucket_that_may_not_be_asked_tells_by_its_first_put_that_it_keeps_versions() {
-    let k = Keeping::start(&[]).await;
+    let config = another_make(HeaderMap::new()).await;
+    let (proxy, config) = behind_proxy(config).await;
+    let k = Keeping::start_in(config).await;
     k.keep_versions().await;
-    // Never asked, as where s3:GetBucketVersioning is not allowed.
+    proxy.fail("GET", "versioning", usize::MAX, Fault::Refuse(403, "AccessDenied"));
+    let note = k.store().find_note().await.unwrap();
+    assert!(note.contains("cannot tell") && note.contains("s3:GetBucketVersioning"), "{note}");
     let path = k.t.directory.path().join("to-put");
     std::fs::write(&path, b"bytes").unwrap();
     k.store().put_file("a/b.mp3", &path, 5, Sha256::of(b"bytes")).await.unwrap();
-    assert_eq!(*k.store().versioning.lock().unwrap(), Some(Versioning::Kept { lock: None }));
     k.store().remove("a/b.mp3").await.unwrap();
     assert_eq!(k.count_versions().await, 0);
     k.t.finish().await;
