@@ -96,6 +96,16 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Lists the stores, what is in them, and what waits to be copied; exit code 1 when one does not answer
+    Stores {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+        #[command(subcommand)]
+        command: Option<StoresCommand>,
+    },
     /// Lists what is quarantined, or gives one source another try
     Retry {
         #[command(flatten)]
@@ -162,6 +172,29 @@ pub(crate) enum Command {
     },
     /// Says which version this is
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoresCommand {
+    /// Says that a store is gone for good: what was in it is copied again from other copies; its name is free for the
+    /// store that replaces it
+    Lost {
+        /// The store
+        name: String,
+        /// Does it; without this, it only says what would be lost
+        #[arg(long)]
+        confirm: bool,
+    },
+    /// Says that a store that was declared lost is there again
+    Found {
+        /// The name by which the lost store is listed
+        name: String,
+        /// The name by which it is configured now
+        #[arg(long = "as", value_name = "NAME")]
+        new_name: String,
+    },
+    /// Lists the recordings of which no sound copy is left
+    LostRecordings,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ mod collect;
 mod hold;
 mod retry;
 mod rotate;
+mod stores;
 mod verify;
 
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use archive::Depth;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{AuditCommand, Cli, Command, ConfigFile, Part};
+use crate::cli::{AuditCommand, Cli, Command, ConfigFile, Part, StoresCommand};
 use crate::config::Config;
 use crate::output::{Form, say};
 use crate::service::Service;
@@ -39,6 +40,16 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Verify { config, deep, json } => {
             let depth = if deep { Depth::Deep } else { Depth::Fast };
             verify::verify(&read(&config)?, depth, Form::of_flag(json)).await
+        }
+        Command::Stores { config, json, command } => {
+            let config = read(&config)?;
+            match command {
+                None => stores::list(&config, Form::of_flag(json)).await,
+                Some(StoresCommand::Lost { name, confirm: true }) => stores::lost(&config, &name).await,
+                Some(StoresCommand::Lost { name, confirm: false }) => stores::preview_lost(&config, &name).await,
+                Some(StoresCommand::Found { name, new_name }) => stores::found(&config, &name, &new_name).await,
+                Some(StoresCommand::LostRecordings) => stores::lost_recordings(&config).await,
+            }
         }
         Command::Retry { config, source } => retry::retry(&read(&config)?, source.as_deref()).await,
         Command::Hold { config, tenant, matter, recording, pbx, number, from, until } => {

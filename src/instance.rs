@@ -53,6 +53,17 @@ pub(crate) async fn open_archive_for(config: &Config, command: &str) -> anyhow::
     open_archive_as(config, format!("{name}-{command}-{}", std::process::id())).await
 }
 
+/// Opens the catalogue, and of its stores those that answer, for a command that looks after stores. Answers also which do
+/// not answer.
+pub(crate) async fn open_beside_stores(
+    config: &Config,
+    command: &str,
+) -> anyhow::Result<(Archive, Vec<(String, archive::Error)>)> {
+    let instance = format!("{}-{command}-{}", name_in(&config.data_dir)?, std::process::id());
+    let options = Options::new(config.database_url()?, config.store_configs(), instance);
+    Archive::open_beside_stores(options).await.map_err(WrongUse::because)
+}
+
 /// Opens the archive for a run of rotation. Its name has no process id: a run that was killed leaves its lease behind,
 /// and the next one takes it over without waiting.
 pub(crate) async fn open_archive_to_rotate(config: &Config) -> anyhow::Result<(InstanceLock, Arc<Archive>)> {

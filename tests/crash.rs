@@ -13,10 +13,13 @@ const ARRIVING: [&str; 7] =
     ["fetched", "spooled", "transcoded", "object row written", "object put", "recording committed", "delivered"];
 /// Every state on the way out.
 const LEAVING: [&str; 3] = ["expired", "purge begun", "objects dropped"];
+/// Every state on the way from store to store.
+const MOVING: [&str; 4] = ["moves begun", "copy row written", "copies put", "copies live"];
 
 on_both_engines!(
     killed_at_each_step_of_arriving_nothing_is_lost_or_doubled,
     killed_at_each_step_of_leaving_the_next_run_goes_on,
+    killed_at_each_step_of_moving_the_next_run_goes_on,
     killed_while_serving_the_next_process_goes_on,
 );
 
@@ -59,6 +62,34 @@ async fn killed_at_each_step_of_leaving_the_next_run_goes_on(engine: Engine) {
         fonoteca.run_ahead(due + 5 * DAY, &["rotate", "--once"]);
         assert_eq!(fonoteca.stored_objects().len(), 0, "killed at {point}");
     }
+    fonoteca.finish();
+}
+
+async fn killed_at_each_step_of_moving_the_next_run_goes_on(engine: Engine) {
+    let fonoteca = Fonoteca::new(engine);
+    fonoteca.configure_stores(&["disk", "second"]);
+    fonoteca.declare_tier(&["disk"], "moves = [{ after_days = 10, to = [\"second\"] }]");
+    for (n, point) in MOVING.into_iter().enumerate() {
+        fonoteca.record("acme", WAV, now() - 3600, 2 * n as u32);
+        fonoteca.record("borealis", GSM, now() - 3600, 2 * n as u32 + 1);
+        fonoteca.collect_and_confirm();
+        // Rotation's clock never goes back: a step later each time.
+        let due = (11 + 11 * n as u32) * DAY;
+        assert!(fonoteca.run_until_killed_at(point, due, &["rotate", "--once"]), "never came by {point}");
+        tell(&format!("{engine:?}: killed at \"{point}\""));
+        assert!(fonoteca.run_ok(&["verify", "--deep"]).contains(": 0 findings"), "killed at {point}");
+        fonoteca.run_ahead(due, &["rotate", "--once"]);
+        let stores: serde_json::Value = serde_json::from_str(&fonoteca.run_ok(&["stores", "--json"])).unwrap();
+        let held = ["disk", "second"].map(|name| {
+            let store = stores["stores"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap();
+            store["recordings"].as_u64().unwrap()
+        });
+        assert_eq!(held, [0, 2 * (n as u64 + 1)], "killed at {point}");
+        assert_eq!(stores["copies_waiting"], serde_json::json!([]), "killed at {point}");
+    }
+    let service = fonoteca.serve();
+    assert_eq!(service.recordings("operator").await.len(), 2 * MOVING.len());
+    service.stop();
     fonoteca.finish();
 }
 

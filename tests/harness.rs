@@ -117,6 +117,29 @@ impl Fonoteca {
         std::fs::write(self.path("fonoteca.toml"), text).expect("write the configuration");
     }
 
+    /// Has the configuration name these stores, each a directory of its own; `disk` is the one in `store`.
+    pub(crate) fn configure_stores(&self, names: &[&str]) {
+        self.configure("");
+        let path = self.path("fonoteca.toml");
+        let text = std::fs::read_to_string(&path).expect("read the configuration");
+        let store = |name: &&str| {
+            let url = self.path(if *name == "disk" { "store" } else { name });
+            format!("{{ name = \"{name}\", url = \"{url}\" }}")
+        };
+        let stores = format!("stores = [{}]", names.iter().map(store).collect::<Vec<_>>().join(", "));
+        let line = |line: &str| if line.starts_with("stores = ") { stores.clone() } else { line.to_owned() };
+        let text: Vec<String> = text.lines().map(line).collect();
+        std::fs::write(path, text.join("\n") + "\n").expect("write the configuration");
+    }
+
+    /// Has every tenant's tier name these stores, and whatever `more` says.
+    pub(crate) fn declare_tier(&self, stores: &[&str], more: &str) {
+        self.declare(&format!(
+            "[[tiers]]\ncode = \"month\"\nname = \"a year\"\ndays = 365\nformat = \"mp3\"\nstores = {stores:?}\n{more}\n"
+        ));
+        self.run_ok(&["apply", &self.path("platform.toml")]);
+    }
+
     /// Writes the platform; `more` goes after it.
     pub(crate) fn declare(&self, more: &str) {
         let user = |login: &str, role: &str, of: &str| {

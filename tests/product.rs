@@ -16,4 +16,5 @@ mod live_call;
 mod one_recording;
 mod power_loss;
 mod rotation;
+mod stores;
 mod tidy;

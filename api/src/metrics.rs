@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use archive::{Archive, Scope, SourceState, StoreState, TierId, UsageClass};
+use archive::{Archive, CopyReason, Scope, SourceState, StoreState, TierId, UsageClass};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -40,6 +40,9 @@ fn describe() {
     metrics::describe_counter!("fonoteca_http_requests_total", "Requests answered.");
     metrics::describe_histogram!("fonoteca_http_request_seconds", "Time until an answer began.");
     metrics::describe_counter!("fonoteca_http_sent_bytes_total", "Bytes of recordings sent.");
+    metrics::describe_counter!("fonoteca_copied_recordings_total", "Recordings copied, moved or repaired.");
+    metrics::describe_counter!("fonoteca_copied_bytes_total", "Bytes put into stores for those.");
+    metrics::describe_counter!("fonoteca_copy_failures_total", "Copies that a store did not take or give.");
     metrics::describe_gauge!("fonoteca_spool_waiting_bytes", "Bytes in the landing zone that wait for a store.");
 }
 
@@ -71,6 +74,7 @@ impl Figures {
     async fn ask(&self) -> archive::Result<String> {
         let mut text = String::new();
         self.waiting(&mut text).await?;
+        self.copies(&mut text).await?;
         self.rotation(&mut text).await?;
         self.usage(&mut text).await?;
         self.stores(&mut text);
@@ -113,6 +117,25 @@ impl Figures {
         gauge(text, "fonoteca_sources_waiting", "Sources that wait, by core server and state.", counts);
         let ages = lines.iter().map(|(labels, _, age)| (labels, age));
         gauge(text, "fonoteca_sources_waiting_seconds", "How long the oldest of them has waited.", ages);
+        Ok(())
+    }
+
+    /// Every reason has its line, and beside it each store that something waits for.
+    async fn copies(&self, text: &mut String) -> archive::Result<()> {
+        let now = self.archive.clock().now();
+        let mut lines: BTreeMap<String, (u64, i64)> = BTreeMap::new();
+        for why in CopyReason::ALL {
+            lines.insert(labels(&[("why", why.as_str()), ("store", "")]), (0, 0));
+        }
+        for it in self.archive.list_copies_waiting().await? {
+            let labels = labels(&[("why", it.why.as_str()), ("store", it.store.as_deref().unwrap_or_default())]);
+            let seconds = now.millis().saturating_sub(it.oldest.millis()) / 1000;
+            lines.insert(labels, (it.recordings, seconds));
+        }
+        let counts = lines.iter().map(|(labels, (recordings, _))| (labels, recordings));
+        gauge(text, "fonoteca_copies_waiting", "Recordings whose copies are not where they should be.", counts);
+        let ages = lines.iter().map(|(labels, (_, seconds))| (labels, seconds));
+        gauge(text, "fonoteca_copies_waiting_seconds", "How long the oldest of them has waited.", ages);
         Ok(())
     }
 

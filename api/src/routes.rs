@@ -10,7 +10,9 @@ mod pbxs;
 mod quarantine;
 mod recordings;
 mod resellers;
+mod stores;
 mod tenants;
+mod tiers;
 mod tokens;
 mod undelete;
 mod usage;
@@ -64,6 +66,8 @@ pub const ROUTES: &[Route] = &[
     scoped("GET", "/api/v1/tenants", || get(tenants::list)),
     scoped("GET", "/api/v1/pbxs", || get(pbxs::list)),
     scoped("GET", "/api/v1/ftp-accounts", || get(ftp_accounts::list)),
+    scoped("GET", "/api/v1/tiers", || get(tiers::list)),
+    scoped("GET", "/api/v1/stores", || get(stores::list)),
     scoped("GET", "/api/v1/core-servers", || get(core_servers::list)),
     scoped("GET", "/api/v1/holds", || get(holds::list)),
     scoped("POST", "/api/v1/holds", || post(holds::set)),

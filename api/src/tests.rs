@@ -5,6 +5,7 @@ mod around;
 mod audio;
 mod changes;
 mod isolation;
+mod moves;
 mod search;
 mod serving;
 
@@ -77,7 +78,11 @@ impl Answered {
 
 impl Http {
     async fn start() -> Self {
-        let t = TestArchive::start().await;
+        Self::before(TestArchive::start().await)
+    }
+
+    /// The door in front of that archive.
+    fn before(t: TestArchive) -> Self {
         let router = router_of(Door::new(Arc::clone(&t.archive), &Config::default()));
         Self { t, router }
     }

@@ -73,6 +73,24 @@ impl Archive {
         Ok((archive, notes))
     }
 
+    /// Opens the catalogue and, of the stores that it knows, those that answer: for looking after the stores themselves.
+    /// Answers also which do not, and why.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be opened.
+    pub async fn open_beside_stores(options: Options) -> Result<(Self, Vec<(String, Error)>)> {
+        let mut archive = Self::open_catalogue(&options).await?;
+        let mut failures = Vec::new();
+        for config in &options.stores {
+            match archive.open_known_store(config).await {
+                Ok(Some((store, None))) => archive.stores.push(Arc::new(store)),
+                Ok(None) => {}
+                Ok(Some((_, Some(error)))) | Err(error) => failures.push((config.name.clone(), error)),
+            }
+        }
+        Ok((archive, failures))
+    }
+
     async fn open_catalogue(options: &Options) -> Result<Self> {
         let db = Db::open(&options.database_url).await?;
         let now = options.clock.now();

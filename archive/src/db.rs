@@ -116,6 +116,7 @@ impl Db {
         let texts = [
             (1, "first", include_str!("../migrations/0001_first.sql")),
             (2, "stores", include_str!("../migrations/0002_stores.sql")),
+            (3, "copies", include_str!("../migrations/0003_copies.sql")),
         ];
         let migrations: Vec<Migration> = texts
             .into_iter()

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::Archive;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::organisation::AfterArchive;
 use crate::scope::Actor;
+use crate::tier::TierMove;
 
 mod apply;
 mod check;
@@ -65,16 +66,23 @@ pub struct DeclaredTier {
     #[serde(default)]
     pub days: Option<u32>,
     /// Stored bytes of a PBX beyond which its oldest recordings rotate out: `"10 GB"`.
-    #[serde(default, deserialize_with = "optional_bytes")]
+    #[serde(default, deserialize_with = "crate::units::optional_bytes")]
     pub quota: Option<u64>,
     /// `mp3`, `opus`, `flac`, `wav`, or `original`.
     pub format: String,
     /// Bits a second, for mp3 and opus.
     #[serde(default = "default_bitrate")]
     pub bitrate: u32,
-    /// The stores that a recording must be in; none: the first one configured.
+    /// The stores that new recordings go to, the preferred one first; none: the first one configured.
     #[serde(default)]
     pub stores: Vec<String>,
+    /// How many of them a recording must be in to be archived: the first so many that take it. The others follow. None:
+    /// all of them.
+    #[serde(default)]
+    pub copies: Option<u32>,
+    /// Where recordings go with age: `[{ after_days = 30, to = ["bucket"] }]`.
+    #[serde(default)]
+    pub moves: Vec<TierMove>,
     /// No longer sold.
     #[serde(default)]
     pub disabled: bool,
@@ -117,7 +125,7 @@ pub struct DeclaredPbx {
     #[serde(default)]
     pub days: Option<u32>,
     /// Its own quota, in place of its tier's.
-    #[serde(default, deserialize_with = "optional_bytes")]
+    #[serde(default, deserialize_with = "crate::units::optional_bytes")]
     pub quota: Option<u64>,
     /// Nobody of it may log in.
     #[serde(default)]
@@ -216,20 +224,6 @@ fn default_zone() -> String {
 
 fn keep() -> AfterArchive {
     AfterArchive::Keep
-}
-
-fn optional_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Bytes {
-        Number(u64),
-        Text(String),
-    }
-    Ok(match Option::<Bytes>::deserialize(deserializer)? {
-        None => None,
-        Some(Bytes::Number(bytes)) => Some(bytes),
-        Some(Bytes::Text(text)) => Some(crate::units::parse_bytes(&text).map_err(serde::de::Error::custom)?),
-    })
 }
 
 impl Archive {

@@ -1,7 +1,7 @@
 //! Delivering: the step by which a spooled source becomes an archived recording.
 //!
-//! An object's row is written before its bytes, and the recording's row after them: first `writing` rows, then the puts
-//! (no transaction is open), then one transaction that makes the objects live, enters the recording, counts it, and ends
+//! An object's row is written before its bytes, and the recording's row after them: first `writing` rows and the puts
+//! (`put`; no transaction is open), then one transaction that makes the objects live, enters the recording, counts it, and ends
 //! the source. Whatever a crash leaves half-way is a `writing` object that [`Archive::sweep_objects`] removes.
 
 use std::time::Duration;
@@ -17,10 +17,8 @@ use crate::id::{CallId, ObjectId, RecordingId};
 use crate::organisation::{CoreServer, PbxPlace};
 use crate::recording::{file_name, identity};
 use crate::sources::SourceClaim;
-use crate::stores::Store;
 use crate::usage::{Count, count};
-use crate::words::{Outcome, UsageClass};
-use crate::writing::WRITING_LEASE;
+use crate::words::{CopyReason, Outcome, UsageClass};
 
 /// How often a delivery is committed again after another one came in between: once would do for each unique index.
 const COMMITS_AGAIN: u32 = 3;
@@ -67,25 +65,27 @@ impl Archive {
 
     /// Archives a recording: spooled → done for its source, nothing → archived for itself.
     ///
-    /// Returns once the bytes are durable in every store of the tier and the rows are committed. Calling it again for
-    /// the same source, after whatever failure, archives once.
+    /// Returns once the bytes are durable in as many stores as the tier requires, and the rows are committed; further
+    /// copies follow. Calling it again for the same source, after whatever failure, archives once.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the claim was lost; failures of a store or the catalogue, after which the source can be
     /// tried again.
     pub async fn deliver(&self, delivery: &Delivery) -> Result<Delivered> {
-        let stores = self.stores_for(delivery.place.as_ref())?;
         let mut objects = Vec::new();
-        if let Err(error) = self.put_objects(delivery, &stores, &mut objects).await {
-            self.drop_written(&objects).await?;
-            return Err(error);
-        }
+        let further = match self.put_objects(delivery, &mut objects).await {
+            Ok(further) => further,
+            Err(error) => {
+                self.drop_written(&objects).await?;
+                return Err(error);
+            }
+        };
         crash_point("object put");
-        let mut outcome = self.commit_delivery(delivery, &objects).await;
+        let mut outcome = self.commit_delivery(delivery, &objects, further).await;
         // Somebody delivered the same recording, or the first one of its call, at the same moment: now that is found.
         for _ in 0..COMMITS_AGAIN {
             if matches!(&outcome, Err(error) if error.is_unique_violation()) {
-                outcome = self.commit_delivery(delivery, &objects).await;
+                outcome = self.commit_delivery(delivery, &objects, further).await;
             }
         }
         if !matches!(outcome, Ok(Delivered::Archived(_))) {
@@ -97,54 +97,12 @@ impl Archive {
         outcome
     }
 
-    /// The stores that the recording must be in; an unassigned one goes into the first. Of one that is full, the next.
-    pub(crate) fn stores_for(&self, place: Option<&PbxPlace>) -> Result<Vec<std::sync::Arc<Store>>> {
-        let stores: Vec<_> = match place {
-            Some(place) if !place.tier.stores.is_empty() => {
-                place.tier.stores.iter().map(|name| self.store_named(name).cloned()).collect::<Result<_>>()?
-            }
-            _ => self.stores().first().cloned().into_iter().collect(),
-        };
-        self.instead_of_full(&stores)
-    }
-
-    /// Puts an object into each of the stores; those that were put stand in `objects`, also when a later one fails.
-    async fn put_objects(
+    async fn commit_delivery(
         &self,
         delivery: &Delivery,
-        stores: &[std::sync::Arc<Store>],
-        objects: &mut Vec<ObjectId>,
-    ) -> Result<()> {
-        for store in stores {
-            self.check_store(store).await?;
-            objects.push(self.put_object(delivery, store).await?);
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn put_object(&self, delivery: &Delivery, store: &Store) -> Result<ObjectId> {
-        let now = self.clock.now();
-        let id = ObjectId::new(now);
-        let key = object_key(delivery, id);
-        let lease_until = self.db.now().await?.plus(WRITING_LEASE);
-        self.db
-            .execute(
-                "INSERT INTO objects (id, recording_id, store_id, key, size_bytes, sha256, encoding, state, created_at,
-                     lease_until)
-                 VALUES ($1, $2, $3, $4, $5, $6, 'identity', 'writing', $7, $8)",
-                params![id, delivery.id, store.id(), &key, delivery.size_bytes, delivery.sha256, now, lease_until],
-            )
-            .await?;
-        crash_point("object row written");
-        let put = store.put_file(&key, &delivery.file, delivery.size_bytes, delivery.sha256);
-        if let Err(error) = self.while_writing(id, put).await {
-            self.drop_written(&[id]).await?;
-            return Err(error);
-        }
-        Ok(id)
-    }
-
-    async fn commit_delivery(&self, delivery: &Delivery, objects: &[ObjectId]) -> Result<Delivered> {
+        objects: &[ObjectId],
+        further: Option<CopyReason>,
+    ) -> Result<Delivered> {
         let mut tx = self.db.begin().await?;
         let identity =
             delivery_identity(&delivery.claim, &delivery.core_server, delivery.place.as_ref(), delivery.source_sha256);
@@ -161,14 +119,20 @@ impl Archive {
             )
             .await?;
         }
-        self.insert_recording(&mut tx, delivery, identity).await?;
+        self.insert_recording(&mut tx, delivery, identity, further).await?;
         let delivered = Delivered::Archived(delivery.id);
         self.end_source(&mut tx, &delivery.claim, &delivery.core_server, delivered).await?;
         tx.commit().await?;
         Ok(delivered)
     }
 
-    async fn insert_recording(&self, tx: &mut Tx, delivery: &Delivery, identity: Sha256) -> Result<()> {
+    async fn insert_recording(
+        &self,
+        tx: &mut Tx,
+        delivery: &Delivery,
+        identity: Sha256,
+        further: Option<CopyReason>,
+    ) -> Result<()> {
         let (now, listed) = (self.clock.now(), &delivery.claim.source.listed);
         let place = delivery.place.as_ref();
         // What is not plausible as a start is not believed for anything: not for retention, nor for a hold by time.
@@ -182,9 +146,10 @@ impl Archive {
             "INSERT INTO recordings (id, tenant_id, pbx_id, core_server_id, source_id, pbx_token, call_id, call_ref,
                  leg, direction, caller, callee, started_at, duration_ms, file_name, format, content_type, bitrate_bps,
                  sample_rate, channels, source_format, kept_original, size_bytes, source_sha256, audio_sha256, identity,
-                 state, tier_id, policy_id, retain_from, guarded, quality, flags, peaks, archived_at)
+                 state, tier_id, policy_id, retain_from, guarded, quality, flags, peaks, archived_at, copies_why,
+                 copies_since)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                 $22, $23, $24, $25, $26, 'archived', $27, $28, $29, $30, $31, $32, $33, $34)",
+                 $22, $23, $24, $25, $26, 'archived', $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)",
             params![
                 delivery.id,
                 place.map(|place| place.tenant),
@@ -227,7 +192,9 @@ impl Archive {
                 &delivery.quality,
                 delivery.flags.join(" "),
                 delivery.peaks.as_slice(),
-                now
+                now,
+                further.map(|why| why.as_str().to_owned()),
+                further.map(|_| now)
             ],
         )
         .await?;
@@ -292,19 +259,6 @@ impl Archive {
         )
         .await
     }
-
-    /// writing → dropping, for objects that no recording came to own.
-    async fn drop_written(&self, objects: &[ObjectId]) -> Result<()> {
-        for object in objects {
-            self.db
-                .execute(
-                    "UPDATE objects SET state = 'dropping', lease_until = 0 WHERE id = $1 AND state = 'writing'",
-                    params![*object],
-                )
-                .await?;
-        }
-        Ok(())
-    }
 }
 
 fn delivery_identity(
@@ -357,16 +311,4 @@ async fn find_or_add_call(tx: &mut Tx, delivery: &Delivery, started_at: Instant)
     )
     .await?;
     Ok(id)
-}
-
-/// `<tenant>/<pbx>/YYYY/MM/DD/<recording>-<object>.<ext>`, ids and UTC: ASCII, so every store keeps it verbatim.
-fn object_key(delivery: &Delivery, object: ObjectId) -> String {
-    let owner = match &delivery.place {
-        Some(place) => format!("{}/{}", place.tenant, place.pbx),
-        None => format!("unassigned/{}", delivery.core_server.id),
-    };
-    let day = delivery.id.instant().timestamp().strftime("%Y/%m/%d").to_string();
-    let extension: String =
-        delivery.format.chars().filter(char::is_ascii_alphanumeric).take(10).collect::<String>().to_ascii_lowercase();
-    format!("{owner}/{day}/{}-{object}.{extension}", delivery.id)
 }

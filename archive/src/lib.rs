@@ -6,12 +6,14 @@
 //! none of them.
 //!
 //! Reading order: [`Recording`], then `deliver` (how one comes in), `open` and `search` (how it is seen), `expiry` and
-//! `purge` (how it goes), `holds` (what stops that), `verify` (how all of it is checked).
+//! `purge` (how it goes), `holds` (what stops that), `copies` and `moves` (where it lies), `verify` (how all of it is
+//! checked).
 
 mod accounts;
 mod archive;
 mod audit;
 mod clock;
+mod copies;
 mod crash;
 mod db;
 mod declaration;
@@ -23,11 +25,15 @@ mod hash;
 mod holds;
 mod id;
 mod lease;
+mod lost;
+mod moves;
 mod open;
 mod organisation;
 mod outbox;
+mod pace;
 mod password;
 mod purge;
+mod put;
 mod recording;
 mod runs;
 mod scope;
@@ -35,6 +41,7 @@ mod search;
 mod sources;
 mod stores;
 mod throttle;
+mod tier;
 pub mod units;
 mod usage;
 mod verify;
@@ -49,6 +56,7 @@ pub use accounts::{FtpAccount, FtpLogin, NewToken, User, random_text};
 pub use archive::{Archive, Options};
 pub use audit::AuditRow;
 pub use clock::{Clock, Instant, SystemClock};
+pub use copies::{Copied, CopiesWaiting, CopyClaim, CopyOutcome, CopyRound};
 pub use crash::crash_point;
 pub use declaration::{
     Change, Declaration, DeclaredCoreServer, DeclaredFtpAccount, DeclaredPbx, DeclaredReseller, DeclaredTenant,
@@ -61,9 +69,11 @@ pub use hash::{Sha256, Sha256Hasher};
 pub use holds::{Hold, NewHold};
 pub use id::*;
 pub use lease::Lease;
+pub use lost::{LostStore, StoreFigures};
 pub use open::AudioReader;
-pub use organisation::{AfterArchive, CoreServer, Pbx, PbxPlace, Reseller, Tenant, Tier};
+pub use organisation::{AfterArchive, CoreServer, Pbx, PbxPlace, Reseller, Tenant};
 pub use outbox::Event;
+pub use pace::Pace;
 pub use purge::{PurgeRound, Purged};
 pub use recording::Recording;
 pub use runs::{Run, RunEvent};
@@ -71,11 +81,12 @@ pub use scope::{Actor, Principal, Scope};
 pub use search::{Cursor, Order, Page, Search};
 pub use sources::{NewSource, Source, SourceClaim};
 pub use stores::{Store, StoreConfig, StoreState, Trouble, look_up, nearest_key, store_keys};
+pub use tier::{Tier, TierMove};
 pub use usage::Usage;
 pub use verify::{Depth, Finding, Report};
 pub use waiting::Waiting;
 pub use words::{
-    Direction, ExpiryReason, Leg, LockMode, ObjectState, Outcome, RecordingState, SourceState, UsageClass,
+    CopyReason, Direction, ExpiryReason, Leg, LockMode, ObjectState, Outcome, RecordingState, SourceState, UsageClass,
 };
 pub use writing::ShutStore;
 

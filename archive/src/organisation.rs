@@ -11,6 +11,7 @@ use crate::db::{Row, params};
 use crate::error::{Error, Result};
 use crate::id::{CoreServerId, PbxId, PolicyId, ResellerId, TenantId, TierId};
 use crate::scope::Scope;
+use crate::tier::{TIER_COLUMNS, Tier, optional_u32};
 
 /// A reseller: a brand that sells tiers to its tenants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,29 +24,6 @@ pub struct Reseller {
     pub name: String,
     /// Disabled: nobody of it may log in. Its recordings stay.
     pub disabled: bool,
-}
-
-/// What is sold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tier {
-    /// Its id.
-    pub id: TierId,
-    /// Its short name, unique on the platform.
-    pub code: String,
-    /// The reseller whose own tier it is; `None`: the operator's.
-    pub reseller: Option<ResellerId>,
-    /// Its full name.
-    pub name: String,
-    /// Recordings older than this many days rotate out; `None`: no age does.
-    pub days: Option<u32>,
-    /// A PBX's live recordings beyond this many stored bytes rotate out, oldest first; `None`: no limit.
-    pub quota_bytes: Option<u64>,
-    /// `mp3`, `opus`, `flac`, `wav`, or `original`.
-    pub format: String,
-    /// What mp3 and opus are encoded at.
-    pub bitrate_bps: u32,
-    /// The stores that a recording must be in to be archived.
-    pub stores: Vec<String>,
 }
 
 /// A tenant: a company with one PBX or more.
@@ -166,23 +144,6 @@ pub struct CoreServer {
     pub disabled: bool,
 }
 
-impl Tier {
-    fn from_row(row: &Row) -> Result<Self> {
-        let stores: String = row.get("stores")?;
-        Ok(Self {
-            id: row.get("tier_id")?,
-            code: row.get("tier_code")?,
-            reseller: row.get("tier_reseller_id")?,
-            name: row.get("tier_name")?,
-            days: optional_u32(row, "tier_days")?,
-            quota_bytes: row.get("tier_quota_bytes")?,
-            format: row.get("format")?,
-            bitrate_bps: row.get("bitrate_bps")?,
-            stores: stores.split_whitespace().map(str::to_owned).collect(),
-        })
-    }
-}
-
 impl Pbx {
     fn from_row(row: &Row) -> Result<Self> {
         Ok(Self {
@@ -195,15 +156,6 @@ impl Pbx {
         })
     }
 }
-
-fn optional_u32(row: &Row, column: &'static str) -> Result<Option<u32>> {
-    let value: Option<u64> = row.get(column)?;
-    value.map(|value| u32::try_from(value).map_err(|_| Error::integrity(column, value, "does not fit"))).transpose()
-}
-
-const TIER_COLUMNS: &str = "tiers.id AS tier_id, tiers.code AS tier_code, tiers.reseller_id AS tier_reseller_id, \
-    tiers.name AS tier_name, tiers.days AS tier_days, tiers.quota_bytes AS tier_quota_bytes, tiers.format AS format, \
-    tiers.bitrate_bps AS bitrate_bps, tiers.stores AS stores";
 
 impl Archive {
     /// Every reseller that the scope reaches, by code.
@@ -284,24 +236,6 @@ impl Archive {
              WHERE (code = $1 OR id = $2) AND {condition}"
         );
         self.db.fetch_optional(sql, params).await?.as_ref().map(Pbx::from_row).transpose()
-    }
-
-    /// Every tier that the scope may know of, by code: the operator's, and those of its own reseller.
-    pub async fn list_tiers(&self, scope: Scope) -> Result<Vec<Tier>> {
-        let (condition, params) = match scope {
-            Scope::Platform => ("1 = 1", params![]),
-            Scope::Reseller(id) => ("reseller_id = $1", params![id]),
-            Scope::Tenant(id) => ("reseller_id = (SELECT t.reseller_id FROM tenants t WHERE t.id = $1)", params![id]),
-            Scope::Pbx(id) => (
-                "reseller_id = (SELECT t.reseller_id
-                                FROM pbxs p
-                                JOIN tenants t ON t.id = p.tenant_id
-                                WHERE p.id = $1)",
-                params![id],
-            ),
-        };
-        let sql = format!("SELECT {TIER_COLUMNS} FROM tiers WHERE reseller_id IS NULL OR {condition} ORDER BY code");
-        self.db.fetch_all(sql, params).await?.iter().map(Tier::from_row).collect()
     }
 
     /// Every PBX with the tier, policy and zone in force, for work that is nobody's in particular (rotation).

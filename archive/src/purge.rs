@@ -146,7 +146,10 @@ impl Archive {
         let rows = self
             .db
             .fetch_all(
-                "SELECT id, store_id, key, size_bytes FROM objects WHERE recording_id = $1 AND state = 'dropping'",
+                "SELECT id, store_id, key, size_bytes,
+                     (SELECT s.lost_at FROM stores s WHERE s.id = objects.store_id) AS store_lost_at
+                 FROM objects
+                 WHERE recording_id = $1 AND state = 'dropping'",
                 params![id],
             )
             .await?;
@@ -174,12 +177,15 @@ impl Archive {
         if failing_stores.contains(&store) {
             return Ok(None);
         }
-        let store = self.store(store)?;
-        if let Err(error) = self.check_store(store).await {
-            failing_stores.push(store.id());
-            return Err(error);
+        // What lies in a lost store is not there to be removed.
+        if row.get::<Option<Instant>>("store_lost_at")?.is_none() {
+            let store = self.store(store)?;
+            if let Err(error) = self.check_store(store).await {
+                failing_stores.push(store.id());
+                return Err(error);
+            }
+            store.remove(&key).await?;
         }
-        store.remove(&key).await?;
         self.db.execute("DELETE FROM objects WHERE id = $1 AND state = 'dropping'", params![id]).await?;
         row.get("size_bytes").map(Some)
     }
@@ -211,7 +217,8 @@ impl Archive {
         let rows = self
             .db
             .fetch_all(
-                "SELECT id, store_id, key, size_bytes
+                "SELECT id, store_id, key, size_bytes,
+                     (SELECT s.lost_at FROM stores s WHERE s.id = objects.store_id) AS store_lost_at
                  FROM objects
                  WHERE state = 'dropping' AND lease_until < $1
                      AND NOT EXISTS (SELECT 1 FROM recordings r

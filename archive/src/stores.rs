@@ -16,7 +16,7 @@ use object_store::path::Path as Key;
 use object_store::{
     Attribute, Attributes, MultipartUpload, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
 };
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::error::{Error, Result};
 use crate::hash::{Sha256, Sha256Hasher};
@@ -114,6 +114,9 @@ pub struct StoreState {
     pub days_until_full: Option<f64>,
 }
 
+/// Where the bytes of a put come from.
+pub(crate) type Reader<'a> = dyn AsyncRead + Send + Unpin + 'a;
+
 /// A store that is open.
 #[derive(Debug)]
 pub struct Store {
@@ -188,16 +191,24 @@ impl Store {
     /// # Errors
     /// [`Error::Integrity`] when what was read or what arrived is not what was meant; [`Error::StoreUnavailable`].
     pub(crate) async fn put_file(&self, key: &str, path: &Path, size: u64, hash: Sha256) -> Result<()> {
-        self.watched(For::Putting, self.put_and_check(key, path, size, hash)).await
+        let put = async {
+            let mut file = tokio::fs::File::open(path).await.map_err(Error::io(failure::OPEN_LOCAL))?;
+            self.put_and_check(key, &mut file, size, hash).await
+        };
+        self.watched(For::Putting, put).await
     }
 
-    async fn put_and_check(&self, key: &str, path: &Path, size: u64, hash: Sha256) -> Result<()> {
+    /// As [`Store::put_file`], from whatever can be read.
+    pub(crate) async fn put_from(&self, key: &str, bytes: &mut Reader<'_>, size: u64, hash: Sha256) -> Result<()> {
+        self.watched(For::Putting, self.put_and_check(key, bytes, size, hash)).await
+    }
+
+    async fn put_and_check(&self, key: &str, bytes: &mut Reader<'_>, size: u64, hash: Sha256) -> Result<()> {
         let location = parse_key(key)?;
-        let mut file = tokio::fs::File::open(path).await.map_err(Error::io(failure::OPEN_LOCAL))?;
         let (sent_hash, sent_size) = if size <= PART_BYTES as u64 && self.directory.is_none() {
-            self.put_small(&location, &mut file).await?
+            self.put_small(&location, bytes).await?
         } else {
-            self.put_parts(&location, &mut file, size).await?
+            self.put_parts(&location, bytes, size).await?
         };
         if (sent_hash, sent_size) != (hash, size) {
             return Err(Error::integrity("objects", key, "the file changed while it was put"));
@@ -205,7 +216,7 @@ impl Store {
         self.check_arrived(key, &location, size, hash).await
     }
 
-    async fn put_small(&self, location: &Key, file: &mut tokio::fs::File) -> Result<(Sha256, u64)> {
+    async fn put_small(&self, location: &Key, file: &mut Reader<'_>) -> Result<(Sha256, u64)> {
         let mut bytes = Vec::new();
         file.take(PART_BYTES as u64 + 1).read_to_end(&mut bytes).await.map_err(Error::io(failure::READ_LOCAL))?;
         let mut hasher = Sha256Hasher::default();
@@ -217,7 +228,7 @@ impl Store {
         Ok(hasher.finish())
     }
 
-    async fn put_parts(&self, location: &Key, file: &mut tokio::fs::File, size: u64) -> Result<(Sha256, u64)> {
+    async fn put_parts(&self, location: &Key, file: &mut Reader<'_>, size: u64) -> Result<(Sha256, u64)> {
         let options = PutMultipartOptions { attributes: self.attributes(), ..PutMultipartOptions::default() };
         let mut upload = self.objects.put_multipart_opts(location, options).await?;
         let sent = match self.send_parts(&mut *upload, file).await {
@@ -247,7 +258,7 @@ impl Store {
         class.map(|class| (Attribute::StorageClass, class)).into_iter().collect()
     }
 
-    async fn send_parts(&self, upload: &mut dyn MultipartUpload, file: &mut tokio::fs::File) -> Result<(Sha256, u64)> {
+    async fn send_parts(&self, upload: &mut dyn MultipartUpload, file: &mut Reader<'_>) -> Result<(Sha256, u64)> {
         let block = if self.directory.is_some() { DISK_BLOCK_BYTES } else { PART_BYTES };
         let mut hasher = Sha256Hasher::default();
         loop {

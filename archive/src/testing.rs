@@ -5,6 +5,7 @@ mod clock;
 mod fixture;
 mod s3;
 mod sabotage;
+mod stores;
 #[macro_use]
 mod suite;
 

@@ -65,6 +65,24 @@ pub fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D
     parse_bytes(&text).map_err(serde::de::Error::custom)
 }
 
+/// For `#[serde(deserialize_with = "archive::units::optional_bytes")]`: a number of bytes, or a text such as `"64 MiB"`.
+///
+/// # Errors
+/// What [`parse_bytes`] says.
+pub fn optional_bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Bytes {
+        Number(u64),
+        Text(String),
+    }
+    Ok(match <Option<Bytes> as serde::Deserialize>::deserialize(deserializer)? {
+        None => None,
+        Some(Bytes::Number(bytes)) => Some(bytes),
+        Some(Bytes::Text(text)) => Some(parse_bytes(&text).map_err(serde::de::Error::custom)?),
+    })
+}
+
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -4,9 +4,9 @@
 //! two transactions cannot wait for each other.
 
 use crate::Archive;
-use crate::db::{Tx, params};
-use crate::error::Result;
-use crate::id::{PbxId, RecordingId, StoreId, TenantId, TierId};
+use crate::db::{Row, Tx, params};
+use crate::error::{Error, Result};
+use crate::id::{ObjectId, PbxId, RecordingId, StoreId, TenantId, TierId};
 use crate::scope::Scope;
 use crate::words::UsageClass;
 
@@ -53,12 +53,7 @@ pub(crate) async fn count(tx: &mut Tx, recording: RecordingId, count: Count) -> 
         )
         .await?;
     for row in rows {
-        let key = Key {
-            pbx: row.get::<Option<PbxId>>("pbx_id")?.unwrap_or(PbxId::UNASSIGNED),
-            tenant: row.get::<Option<TenantId>>("tenant_id")?.unwrap_or(TenantId::UNASSIGNED),
-            tier: row.get::<Option<TierId>>("tier_id")?.unwrap_or(TierId::NONE),
-            store: row.get("store_id")?,
-        };
+        let key = Key::from_row(&row)?;
         let (audio_ms, stored_bytes): (i64, i64) = (row.get("duration_ms")?, row.get("size_bytes")?);
         let mut changes = match count {
             Count::Add(class) => vec![(class, 1)],
@@ -73,6 +68,24 @@ pub(crate) async fn count(tx: &mut Tx, recording: RecordingId, count: Count) -> 
     Ok(())
 }
 
+/// Changes usage by one object that comes (`sign` 1) or goes (-1), of a recording that counts as `class`. Who changes
+/// several takes them in the order of their stores.
+pub(crate) async fn count_object(tx: &mut Tx, object: ObjectId, class: UsageClass, sign: i64) -> Result<()> {
+    let row = tx
+        .fetch_optional(
+            "SELECT o.store_id AS store_id, o.size_bytes AS size_bytes, r.duration_ms AS duration_ms,
+                    r.tenant_id AS tenant_id, r.pbx_id AS pbx_id, r.tier_id AS tier_id
+             FROM objects o
+             JOIN recordings r ON r.id = o.recording_id
+             WHERE o.id = $1",
+            params![object],
+        )
+        .await?
+        .ok_or(Error::Conflict("object"))?;
+    let (audio_ms, stored_bytes): (i64, i64) = (row.get("duration_ms")?, row.get("size_bytes")?);
+    Key::from_row(&row)?.add(tx, class, sign, sign * audio_ms, sign * stored_bytes).await
+}
+
 struct Key {
     pbx: PbxId,
     tenant: TenantId,
@@ -81,6 +94,15 @@ struct Key {
 }
 
 impl Key {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            pbx: row.get::<Option<PbxId>>("pbx_id")?.unwrap_or(PbxId::UNASSIGNED),
+            tenant: row.get::<Option<TenantId>>("tenant_id")?.unwrap_or(TenantId::UNASSIGNED),
+            tier: row.get::<Option<TierId>>("tier_id")?.unwrap_or(TierId::NONE),
+            store: row.get("store_id")?,
+        })
+    }
+
     async fn add(&self, tx: &mut Tx, class: UsageClass, recordings: i64, audio_ms: i64, bytes: i64) -> Result<()> {
         tx.execute(
             "INSERT INTO usage (pbx_id, tier_id, store_id, class, tenant_id, recordings, audio_ms, stored_bytes)

@@ -153,7 +153,11 @@ impl Archive {
                 "SELECT id
                  FROM recordings
                  WHERE state IN ('archived', 'expired')
-                     AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.recording_id = recordings.id AND o.state = 'live')",
+                     AND NOT EXISTS (SELECT 1
+                                     FROM objects o
+                                     JOIN stores s ON s.id = o.store_id
+                                     WHERE o.recording_id = recordings.id AND o.state = 'live' AND o.lost_at IS NULL
+                                         AND s.lost_at IS NULL)",
                 params![],
             )
             .await?;

@@ -89,6 +89,18 @@ words! {
         Dropping = "dropping",
     }
 
+    /// Why a recording's copies are not where they should be.
+    CopyReason {
+        /// A copy that it had was damaged, or lost with its store.
+        Repair = "repair",
+        /// It is archived, and further copies that its tier names follow.
+        Copy = "copy",
+        /// It is old enough to lie in other stores.
+        Move = "move",
+        /// No sound copy of it is left to copy from.
+        Lost = "lost",
+    }
+
     /// Which side of the call a recording holds.
     Leg {
         /// Both parties in one.

@@ -94,15 +94,18 @@ impl Archive {
         Ok(chosen)
     }
 
-    /// The stores among those that a recording of this PBX (or an unassigned one) must be in that take nothing new now.
+    /// The stores of a recording of this PBX (or an unassigned one) that take nothing new now, where too few are left for
+    /// it to be archived; none while enough are.
     /// Asked before any work is spent; one that is known to be down is not asked.
     ///
     /// # Errors
     /// [`Error::UnknownStore`].
     pub async fn list_shut_stores(&self, place: Option<&PbxPlace>) -> Result<Vec<ShutStore>> {
+        let stores = self.stores_for(place)?;
+        let required = place.map_or(1, |place| place.tier.required_copies(stores.len()));
         let mut shut = Vec::new();
-        for store in self.stores_for(place)? {
-            let found = match self.check_store(&store).await {
+        for store in &stores {
+            let found = match self.check_store(store).await {
                 Ok(()) => store.shut_for_new(),
                 Err(Error::StoreUnavailable { trouble, what, .. }) => Some((trouble, what)),
                 Err(Error::Marker { what, .. }) => Some((Trouble::Refused, what)),
@@ -112,6 +115,9 @@ impl Archive {
                 let (name, spool_budget) = (store.name().to_owned(), store.spool_budget());
                 shut.push(ShutStore { id: store.id(), name, trouble, why, spool_budget });
             }
+        }
+        if stores.len() - shut.len() >= required {
+            shut.clear();
         }
         Ok(shut)
     }

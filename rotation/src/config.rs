@@ -27,11 +27,27 @@ pub struct Config {
     /// looked. Longer than the service is ever out of use; at least a day.
     #[serde(deserialize_with = "archive::units::duration")]
     pub max_clock_jump: Duration,
+    /// How many recordings are copied or moved between stores at a time; at least one.
+    pub copy_workers: usize,
+    /// How many bytes a second they may move, together: `"20 MB"`. None: as many as the stores take.
+    #[serde(deserialize_with = "archive::units::optional_bytes")]
+    pub copy_rate: Option<u64>,
+    /// How often it is asked whether something waits to be copied.
+    #[serde(deserialize_with = "archive::units::duration")]
+    pub copy_interval: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { schedule: "0 */5 * * * *".to_owned(), min_age: 7 * DAY, grace: 24 * HOUR, max_clock_jump: 45 * DAY }
+        Self {
+            schedule: "0 */5 * * * *".to_owned(),
+            min_age: 7 * DAY,
+            grace: 24 * HOUR,
+            max_clock_jump: 45 * DAY,
+            copy_workers: 2,
+            copy_rate: None,
+            copy_interval: Duration::from_secs(5),
+        }
     }
 }
 
@@ -50,6 +66,17 @@ impl Config {
         }
         if self.grace < SHORTEST_GRACE {
             return Err("grace is too short to notice a mistake in: make it \"1 h\" or more".to_owned());
+        }
+        if self.copy_workers == 0 {
+            return Err("copy_workers is 0, and nothing would ever be copied: make it 1 or more".to_owned());
+        }
+        if self.copy_rate == Some(0) {
+            return Err(
+                "copy_rate is 0, and nothing would ever be copied: leave it out where there is no limit".to_owned()
+            );
+        }
+        if self.copy_interval < Duration::from_millis(10) {
+            return Err("copy_interval is too short to do anything in between: make it \"1 s\" or more".to_owned());
         }
         if self.max_clock_jump < DAY {
             return Err("max_clock_jump is shorter than an outage can be: make it \"1 day\" or more".to_owned());
@@ -77,6 +104,9 @@ mod tests {
             ("schedule", (|config| config.schedule = "*/5 * * * *".to_owned()) as fn(&mut Config)),
             ("schedule", |config| config.schedule = "every now and then".to_owned()),
             ("grace", |config| config.grace = Duration::from_secs(3599)),
+            ("copy_workers", |config| config.copy_workers = 0),
+            ("copy_rate", |config| config.copy_rate = Some(0)),
+            ("copy_interval", |config| config.copy_interval = Duration::ZERO),
             ("max_clock_jump", |config| config.max_clock_jump = Duration::from_secs(60)),
         ] {
             let error = with(change).expect_err(key);

@@ -6,13 +6,15 @@
 //! the archive's own statements see to that, whatever is decided here.
 //!
 //! Reading order: `due` (the rules, pure), `decide` (one PBX by those rules: a plan and a run are the same code),
-//! `rotate` (a whole run), `schedule` (when runs happen). `clock_guard` and `pulse` are what stops a run.
+//! `rotate` (a whole run), `schedule` (when runs happen), `copier` (what brings copies where they belong, beside the
+//! runs). `clock_guard` and `pulse` are what stops a run.
 //!
 //! A run can be killed at any point: each batch is a transaction of the archive's, nothing is remembered between them,
 //! and the next run finds what is still due.
 
 mod clock_guard;
 mod config;
+mod copier;
 mod decide;
 mod due;
 mod error;
@@ -28,6 +30,7 @@ mod schedule;
 mod tests;
 
 pub use config::Config;
+pub use copier::CopyFigures;
 pub use error::Error;
 pub use figures::{Figures, PbxFigures};
 pub use plan::{PlanSummary, PlannedExpiry, Rule};

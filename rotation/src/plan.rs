@@ -82,6 +82,8 @@ pub struct PlanSummary {
     pub expiring: Figures,
     /// What would be purged: expired before, with its grace period over.
     pub purging: Figures,
+    /// How many recordings would begin to move to other stores.
+    pub moving: u64,
 }
 
 /// The lines that follow the recordings.
@@ -93,6 +95,10 @@ impl fmt::Display for PlanSummary {
         for pbx in &self.pbxs {
             writeln!(f, "{pbx}")?;
         }
-        write!(f, "would expire {}, would purge {}", self.expiring, self.purging)
+        write!(f, "would expire {}, would purge {}", self.expiring, self.purging)?;
+        match self.moving {
+            0 => Ok(()),
+            moving => write!(f, ", would begin to move {moving} to other stores"),
+        }
     }
 }

@@ -61,6 +61,10 @@ pub struct Report {
     pub purge_failures: u64,
     /// Objects removed that a crash or a failed put had left behind.
     pub swept_objects: u64,
+    /// Recordings that began to move to other stores; the copier moves their bytes.
+    pub moves_begun: u64,
+    /// Objects that were marked as lost with their store, or as found again.
+    pub lost_objects: u64,
     /// Events forgotten, sent or not.
     pub forgotten_events: u64,
     /// Steps of the whole run that failed; those of a PBX are with the PBX.
@@ -82,6 +86,8 @@ impl Report {
             purged: Figures::default(),
             purge_failures: 0,
             swept_objects: 0,
+            moves_begun: 0,
+            lost_objects: 0,
             forgotten_events: 0,
             failures: Vec::new(),
             sha256: None,
@@ -111,6 +117,12 @@ impl fmt::Display for Report {
         }
         if self.swept_objects > 0 {
             lines.push(format!("swept {} objects that were left behind", self.swept_objects));
+        }
+        if self.moves_begun > 0 {
+            lines.push(format!("began to move {} recordings to other stores", self.moves_begun));
+        }
+        if self.lost_objects > 0 {
+            lines.push(format!("{} objects were lost or found with their stores", self.lost_objects));
         }
         if let Some(run) = self.run {
             lines.push(format!("expired {}, purged {}", self.expired, self.purged));

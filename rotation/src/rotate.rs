@@ -26,6 +26,8 @@ const KIND: &str = "rotation";
 const KIND_REFUSED: &str = "rotation-refused";
 /// Recordings purged between two pulses: each may cost a store a few calls. Tests meet its borders with a few recordings.
 const PURGE_BATCH: u32 = if cfg!(test) { 3 } else { 50 };
+/// Recordings of each tier and move that begin to move in one transaction. Tests meet its borders with a few recordings.
+const MOVE_BATCH: u32 = if cfg!(test) { 3 } else { 500 };
 /// Objects swept between two pulses.
 const SWEEP_BATCH: u32 = 50;
 /// How long events are kept, sent or not.
@@ -60,6 +62,7 @@ impl Rotation {
             pbxs: Vec::new(),
             expiring: Figures::default(),
             purging: Figures::default(),
+            moving: 0,
         };
         match self.rotate_pbxs(Act::Show, &mut pulse, &mut summary.pbxs, visit).await {
             Ok(()) => {}
@@ -69,6 +72,7 @@ impl Rotation {
         if summary.clock_refused.is_none() {
             let purging = self.archive.count_purgeable().await?;
             summary.purging = Figures { recordings: purging.recordings, stored_bytes: purging.stored_bytes };
+            summary.moving = self.archive.count_due_moves().await?;
         }
         summary.expiring = total(&summary.pbxs);
         Ok(summary)
@@ -145,6 +149,9 @@ impl Rotation {
         if let Err(error) = step(self.sweep(pulse, report).await)? {
             report.failures.push(format!("sweep: {error}"));
         }
+        if let Err(error) = step(self.begin_moves(pulse, report).await)? {
+            report.failures.push(format!("begin moves: {error}"));
+        }
         match self.archive.forget_events(KEEP_EVENTS).await {
             Ok(forgotten) => report.forgotten_events = forgotten,
             Err(error) => report.failures.push(format!("forget events: {error}")),
@@ -193,6 +200,30 @@ impl Rotation {
             report.purge_failures += purged.failed;
         }
         Ok(())
+    }
+
+    /// Has the copier move what is old enough, and look after what was damaged or lost with a store.
+    async fn begin_moves(&self, pulse: &mut Pulse<'_>, report: &mut Report) -> Result<(), Halt> {
+        loop {
+            pulse.beat().await?;
+            match self.archive.mark_lost_objects().await? {
+                0 => break,
+                marked => report.lost_objects += marked,
+            }
+        }
+        loop {
+            pulse.beat().await?;
+            if self.archive.queue_repairs(MOVE_BATCH).await? == 0 {
+                break;
+            }
+        }
+        loop {
+            pulse.beat().await?;
+            match self.archive.begin_moves(MOVE_BATCH).await? {
+                0 => return Ok(()),
+                begun => report.moves_begun += begun,
+            }
+        }
     }
 
     async fn sweep(&self, pulse: &mut Pulse<'_>, report: &mut Report) -> Result<(), Halt> {

@@ -15,13 +15,21 @@ use crate::report::{Outcome, Report};
 use crate::rotate::Rotation;
 
 impl Rotation {
-    /// Makes a run at once and then by the schedule, until asked to stop; then the batch at hand is finished, the run
-    /// recorded, and nothing more is done.
+    /// Makes a run at once and then by the schedule, and copies all the while, until asked to stop; then the batch and
+    /// the recordings at hand are finished, the run recorded, and nothing more is done.
     ///
     /// # Errors
     /// When the schedule cannot be followed. A run that fails is logged, and the next one comes.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), Error> {
         self.config.validate().map_err(Error::Schedule)?;
+        let copying = async {
+            self.copy_until_stopped(&stop).await;
+            Ok(())
+        };
+        tokio::try_join!(self.run_by_schedule(&stop), copying).map(|_| ())
+    }
+
+    async fn run_by_schedule(&self, stop: &CancellationToken) -> Result<(), Error> {
         let due = Arc::new(Notify::new());
         let mut scheduler = JobScheduler::new().await?;
         let tick = Arc::clone(&due);
@@ -42,7 +50,7 @@ impl Rotation {
                 () = stop.cancelled() => break,
                 () = due.notified() => {}
             }
-            match self.rotate(&stop, &mut |_| ()).await {
+            match self.rotate(stop, &mut |_| ()).await {
                 Ok(report) => log(&report),
                 Err(error) => tracing::error!("failed to rotate: {error}"),
             }

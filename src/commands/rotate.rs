@@ -1,4 +1,4 @@
-//! `fonoteca rotate`: a run by hand, its preview, the confirmation of what is older than an enrolment, and the word of
+//! `fonoteca rotate`: a run by hand and the copying that it asks for, its preview, the confirmation of what is older than an enrolment, and the word of
 //! an operator for the clock.
 
 use std::sync::Arc;
@@ -14,12 +14,22 @@ pub(super) async fn rotate(config: &Config, form: Form) -> anyhow::Result<Outcom
     let (_lock, archive) = instance::open_archive_to_rotate(config).await?;
     let rotation = rotation::Rotation::new(Arc::clone(&archive), config.rotation.clone());
     let report = rotation.rotate_once().await?;
+    let copies = rotation.copy_what_waits().await?;
     match form {
-        Form::Json => say_json(&report)?,
-        Form::Text => say(&report.to_string()),
+        Form::Json => {
+            let mut answer = serde_json::to_value(&report)?;
+            answer["copies"] = serde_json::to_value(copies)?;
+            say_json(&answer)?;
+        }
+        Form::Text => {
+            say(&report.to_string());
+            if copies != rotation::CopyFigures::default() {
+                say(&copies.to_string());
+            }
+        }
     }
     archive.close().await?;
-    Ok(if report.is_clean() { Outcome::Done } else { Outcome::FoundSomethingWrong })
+    Ok(if report.is_clean() && copies.is_clean() { Outcome::Done } else { Outcome::FoundSomethingWrong })
 }
 
 pub(super) async fn preview(config: &Config, form: Form) -> anyhow::Result<Outcome> {

@@ -115,9 +115,19 @@ async fn bad_parameters_are_refused_by_name() {
         let problem = http.get("tenant", &format!("/api/v1/recordings?{query}")).await.problem(400, code);
         assert_eq!(problem["field"], field, "{query}");
     }
-    for list in
-        ["usage", "resellers", "tenants", "pbxs", "ftp-accounts", "core-servers", "holds", "quarantine", "audit"]
-    {
+    for list in [
+        "usage",
+        "resellers",
+        "tenants",
+        "pbxs",
+        "ftp-accounts",
+        "core-servers",
+        "tiers",
+        "stores",
+        "holds",
+        "quarantine",
+        "audit",
+    ] {
         let path = format!("/api/v1/{list}");
         let problem = http.get("operator", &format!("{path}?colour=red")).await.problem(400, "unknown_field");
         assert_eq!(problem["field"], "colour", "{list}");

@@ -101,6 +101,8 @@ impl Archive {
                 ("format", Value::from(&it.format)),
                 ("bitrate_bps", Value::from(it.bitrate)),
                 ("stores", Value::from(it.stores.join(" "))),
+                ("copies", Value::from(it.copies.map(i64::from))),
+                ("moves", Value::from(serde_json::to_string(&it.moves).expect("moves are numbers and names"))),
             ];
             let id = TierId::new(self.clock.now());
             let row = Row { table: "tiers", kind: "tier", key: "code", name: &it.code, columns, disabled: it.disabled };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Declaration;
+use super::{Declaration, DeclaredTier};
 use crate::error::{Error, Result};
 use crate::organisation::AfterArchive;
 use crate::stores::Store;
@@ -23,9 +23,7 @@ pub(super) fn check(declaration: &Declaration, stores: &[Arc<Store>]) -> Result<
         if !(6_000..=512_000).contains(&tier.bitrate) {
             return Err(invalid(format!("bitrate {} is not between 6000 and 512000 bits a second", tier.bitrate)));
         }
-        if let Some(name) = tier.stores.iter().find(|name| !stores.iter().any(|store| store.name() == *name)) {
-            return Err(invalid(format!("store \"{name}\" is not configured")));
-        }
+        check_stores(tier, stores).map_err(invalid)?;
     }
     for tenant in &declaration.tenants {
         check_code("tenant", &tenant.code)?;
@@ -60,6 +58,38 @@ pub(super) fn check(declaration: &Declaration, stores: &[Arc<Store>]) -> Result<
         check_secret("FTP account", &account.login, account.password.as_deref(), account.password_hash.as_deref())?;
     }
     Ok(())
+}
+
+fn check_stores(tier: &DeclaredTier, stores: &[Arc<Store>]) -> Result<(), String> {
+    let mut last = 0;
+    for step in &tier.moves {
+        if step.to.is_empty() {
+            return Err("a move names no store to move to".to_owned());
+        }
+        if step.after_days <= last {
+            return Err(format!(
+                "moves must come one after the other, a day apart at least: see {} days",
+                step.after_days
+            ));
+        }
+        last = step.after_days;
+    }
+    for named in std::iter::once(&tier.stores).chain(tier.moves.iter().map(|step| &step.to)) {
+        for (n, name) in named.iter().enumerate() {
+            if !stores.iter().any(|store| store.name() == name) {
+                return Err(format!("store \"{name}\" is not configured"));
+            }
+            if named[..n].contains(name) {
+                return Err(format!("store \"{name}\" is named twice: two copies in one store are lost together"));
+            }
+        }
+    }
+    match tier.copies {
+        Some(copies) if copies == 0 || copies as usize > tier.stores.len().max(1) => {
+            Err(format!("copies is {copies}, but it has {} stores to choose from", tier.stores.len().max(1)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Nought would mean that everything goes, and whoever writes it means that nothing does.

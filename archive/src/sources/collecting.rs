@@ -13,7 +13,6 @@ use crate::clock::Instant;
 use crate::db::{Value, params};
 use crate::error::Result;
 use crate::id::{CoreServerId, SourceId};
-use crate::organisation::PbxPlace;
 
 /// Paths looked up in one statement.
 const LOOKUP: usize = 100;
@@ -111,17 +110,5 @@ impl Archive {
                 params![now, core_server, now.plus(longest)],
             )
             .await
-    }
-
-    /// Are the stores there that a recording of this PBX (or an unassigned one) must be in? Asked before work is spent
-    /// that only a delivery can use.
-    ///
-    /// # Errors
-    /// The first that is not.
-    pub async fn check_stores(&self, place: Option<&PbxPlace>) -> Result<()> {
-        for store in self.stores_for(place)? {
-            self.check_store(&store).await?;
-        }
-        Ok(())
     }
 }

@@ -108,7 +108,7 @@ impl Breaker {
     }
 
     /// Makes the next probe due at once.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn forget_pause(&self) {
         if let State::Open { probe_at, .. } = &mut *self.state() {
             *probe_at = Instant::now();

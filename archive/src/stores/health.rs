@@ -185,7 +185,15 @@ impl Store {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
+impl Store {
+    /// Makes every probe due at once.
+    pub(crate) fn forget_pauses(&self) {
+        self.health.forget_pauses();
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
 impl Health {
     /// Makes every probe due at once.
     pub(super) fn forget_pauses(&self) {
@@ -194,6 +202,7 @@ impl Health {
     }
 
     /// Asks the disk at the next call.
+    #[cfg(test)]
     pub(super) fn forget_room(&self) {
         *self.room.lock().expect("nobody panics while holding it") = None;
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use sqlx::Connection;
 
 use super::TestClock;
+use super::stores::{disk_store, open};
 use crate::clock::Instant;
 use crate::delivery::{Delivered, Delivery};
 use crate::hash::Sha256;
@@ -18,7 +19,7 @@ use crate::sources::{NewSource, SourceClaim};
 use crate::stores::StoreConfig;
 use crate::verify::Depth;
 use crate::words::{Direction, Leg};
-use crate::{Archive, AuditRow, Options, PurgeRound, Purged};
+use crate::{Archive, AuditRow, PurgeRound, Purged};
 
 /// 2026-11-21T12:00:00Z: what the fixture's clock shows at first.
 const START: Instant = Instant::from_millis(1_795_262_400_000);
@@ -38,9 +39,8 @@ pub struct TestArchive {
     pub clock: Arc<TestClock>,
     /// Its directory: `store/` is the disk store, `landing/` is for files to deliver.
     pub directory: tempfile::TempDir,
-    database_url: String,
-    /// Its stores beside `disk`.
-    more: Vec<StoreConfig>,
+    pub(super) database_url: String,
+    pub(super) stores: Vec<StoreConfig>,
 }
 
 /// A call whose recording a test wants archived.
@@ -112,8 +112,9 @@ impl TestArchive {
 
     async fn start_in(directory: tempfile::TempDir, database_url: String, more: Vec<StoreConfig>) -> Self {
         let clock = Arc::new(TestClock::at(START));
-        let archive = open(&directory, &more, &database_url, "test-1", &clock).await.expect("open the archive");
-        let test = Self { archive, clock, directory, database_url, more };
+        let stores: Vec<_> = std::iter::once(disk_store(&directory, "disk", "store")).chain(more).collect();
+        let archive = open(&stores, &database_url, "test-1", &clock).await.expect("open the archive");
+        let test = Self { archive, clock, directory, database_url, stores };
         test.archive.apply(&Actor::command_line(), &test.declaration()).await.expect("apply the platform");
         test
     }
@@ -125,7 +126,7 @@ impl TestArchive {
 
     /// As [`TestArchive::another_instance`], which may not be able to start.
     pub async fn open_again(&self, name: &str) -> crate::Result<Arc<Archive>> {
-        open(&self.directory, &self.more, &self.database_url, name, &self.clock).await
+        open(&self.stores, &self.database_url, name, &self.clock).await
     }
 
     /// The platform described above, as it is applied.
@@ -279,7 +280,12 @@ impl TestArchive {
 
     /// The file of the recording in the disk store.
     pub fn stored_file(&self, id: RecordingId) -> PathBuf {
-        let mut directories = vec![self.directory.path().join("store")];
+        self.stored_file_in("store", id)
+    }
+
+    /// The file of the recording in the store whose directory has that name.
+    pub fn stored_file_in(&self, directory: &str, id: RecordingId) -> PathBuf {
+        let mut directories = vec![self.directory.path().join(directory)];
         while let Some(directory) = directories.pop() {
             for entry in std::fs::read_dir(directory).expect("list the store") {
                 let entry = entry.expect("list the store");
@@ -307,23 +313,6 @@ impl TestArchive {
         assert_eq!(report.findings, vec![], "catalogue and stores disagree");
         self.archive.close().await.expect("close");
     }
-}
-
-async fn open(
-    directory: &tempfile::TempDir,
-    more: &[StoreConfig],
-    url: &str,
-    instance: &str,
-    clock: &Arc<TestClock>,
-) -> crate::Result<Arc<Archive>> {
-    let disk = StoreConfig {
-        name: "disk".to_owned(),
-        url: directory.path().join("store").to_str().expect("UTF-8").to_owned(),
-        options: vec![],
-    };
-    let stores = std::iter::once(disk).chain(more.iter().cloned()).collect();
-    let clock: Arc<dyn crate::Clock> = Arc::clone(clock) as _;
-    Archive::open(Options { clock, ..Options::new(url, stores, instance) }).await.map(Arc::new)
 }
 
 /// A new database on the test server; `make test` starts one and says where.

@@ -6,13 +6,19 @@ pub mod cases {
 
     mod accounts;
     mod arriving;
+    mod copying;
     mod leaving;
+    mod losing;
+    mod moving;
     mod running;
     mod seeing;
 
     pub use accounts::*;
     pub use arriving::*;
+    pub use copying::*;
     pub use leaving::*;
+    pub use losing::*;
+    pub use moving::*;
     pub use running::*;
     pub use seeing::*;
 }
@@ -45,6 +51,24 @@ macro_rules! catalogue_suite {
             a_purged_recording_leaves_a_tombstone_that_refuses_it,
             undelete_works_until_the_purge_and_only_in_scope,
             a_hold_and_a_purge_never_pass_each_other,
+            archived_needs_the_copies_it_requires_and_the_others_follow,
+            another_store_that_is_named_stands_in_for_one_that_is_down,
+            a_store_that_is_down_holds_up_no_copy_for_another,
+            a_copier_that_lost_its_claim_changes_nothing,
+            two_copiers_at_once_make_each_copy_once,
+            a_damaged_copy_is_never_read_and_is_replaced_by_another,
+            damage_that_copying_meets_is_found_and_not_copied_on,
+            a_reader_goes_on_with_another_copy_where_one_breaks_off,
+            a_lost_store_is_survived_shown_and_repaired,
+            a_store_that_was_declared_lost_can_be_found_again,
+            a_purge_needs_nothing_of_a_lost_store,
+            a_recording_moves_when_it_is_old_enough_and_its_old_bytes_wait_for_readers,
+            what_is_old_enough_for_several_moves_goes_to_the_last,
+            a_held_recording_moves_and_stays_held_and_an_expired_one_does_not_move,
+            a_move_to_a_store_that_is_down_takes_nothing_away,
+            two_instances_move_a_recording_once,
+            a_recording_that_is_purged_while_it_moves_leaves_nothing_behind,
+            a_tier_says_what_of_its_stores_is_wrong,
             expiring_over_a_quota_stops_at_the_quota,
             a_round_of_purging_visits_everything_that_is_due_once,
             a_recording_that_cannot_be_purged_keeps_no_other_from_it,

@@ -35,7 +35,11 @@ pub(super) fn clear() -> Config {
 impl Door {
     /// Opens a door to a new archive.
     pub(super) async fn open(config: Config) -> Self {
-        let t = TestArchive::start().await;
+        Self::open_before(TestArchive::start().await, config).await
+    }
+
+    /// Opens a door to that archive.
+    pub(super) async fn open_before(t: TestArchive, config: Config) -> Self {
         let server = FtpServer::bind(t.archive.clone(), config, t.directory.path()).await.unwrap();
         let (address, stop, tracker) = (server.local_addr(), CancellationToken::new(), TaskTracker::new());
         tracker.spawn(server.run(stop.clone()));

@@ -164,3 +164,33 @@ async fn each_download_leaves_one_row_in_the_audit() {
     assert!(rows[2].detail.contains(r#""complete":false"#), "{}", rows[2].detail);
     door.close().await;
 }
+
+#[tokio::test]
+async fn a_slow_download_across_a_tier_move_gets_every_byte() {
+    let t = archive::testing::TestArchive::start().await.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["disk"], None, &[(30, &["second"])]).await;
+    let door = Door::open_before(t, clear()).await;
+    let bytes: Vec<u8> = long_recording().into_iter().cycle().take(24 * 1024 * 1024).collect();
+    let (id, path) = door.record("acme", &bytes).await;
+    let mut client = door.log_in("acme").await;
+    client.expect(200, "TYPE I").await;
+    let mut data = client.begin(&format!("RETR {path}")).await;
+    let mut heard = vec![0; 1000];
+    data.read_exact(&mut heard).await.unwrap();
+
+    door.t.clock.advance(std::time::Duration::from_secs(31 * 86_400));
+    assert_eq!(door.t.archive.begin_moves(10).await.unwrap(), 1);
+    let old = door.t.stored_file(id);
+    assert_eq!(door.t.make_copies().await.len(), 1);
+    assert_eq!(door.t.stores_of(id).await, ["second"]);
+    // The old object is taken from under the transfer, as no sweep would: it goes on where the recording lies now.
+    std::fs::File::options().write(true).open(old).unwrap().set_len(0).unwrap();
+    data.read_to_end(&mut heard).await.unwrap();
+    drop(data);
+    assert_eq!(client.reply().await.code, 226);
+    assert!(heard == bytes);
+    client.expect(350, "REST 25000000").await;
+    assert!(client.fetch(&format!("RETR {path}")).await == bytes[25_000_000..]);
+    door.t.sweep_replaced().await;
+    door.close().await;
+}

@@ -1,0 +1,110 @@
+//! Stores that are lost, and found again.
+
+use crate::testing::{Call, TestArchive};
+use crate::{Actor, CopyOutcome, CopyReason, Depth, Error, ExpiryReason, Finding, Instant, Scope};
+
+const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+
+async fn mark_all(t: &TestArchive) -> u64 {
+    let mut marked = 0;
+    loop {
+        match t.archive.mark_lost_objects().await.unwrap() {
+            0 => return marked,
+            more => marked += more,
+        }
+    }
+}
+
+async fn usage(t: &TestArchive) -> Vec<(String, u64, u64)> {
+    let stores = t.archive.list_stores(Scope::Platform).await.unwrap();
+    stores.into_iter().map(|it| (it.name, it.recordings, it.stored_bytes)).collect()
+}
+
+pub async fn a_lost_store_is_survived_shown_and_repaired(t: TestArchive) {
+    let t = t.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["second"], None, &[]).await;
+    let only = t.record(&Call::new("acme", "1.0", t.now(), b"only there")).await;
+    t.set_tier(&["second", "disk"], None, &[]).await;
+    let mut both = Vec::new();
+    for n in 1..4 {
+        both.push(t.record(&Call::new("acme", &format!("1.{n}"), t.now(), b"in both")).await);
+    }
+    let tenant = Actor { scope: Scope::Tenant(t.tenant("acme").await.id), ..Actor::command_line() };
+    assert!(matches!(t.archive.declare_store_lost(&tenant, "second").await, Err(Error::Forbidden(_))));
+    assert!(matches!(t.archive.declare_store_lost(&Actor::command_line(), "x").await, Err(Error::NotFound(_))));
+    std::fs::remove_dir_all(t.directory.path().join("second")).unwrap();
+    let lost = t.archive.declare_store_lost(&Actor::command_line(), "second").await.unwrap();
+    assert_eq!((lost.recordings, lost.without_copy), (4, 1));
+    assert_eq!(t.audited("store.lost").await.len(), 1);
+    // Survived: what has another copy is read from there, what has none is not passed off as anything.
+    for id in &both {
+        assert_eq!(t.read(*id).await.unwrap(), b"in both");
+    }
+    assert!(matches!(t.read(only).await, Err(Error::Integrity { .. })));
+    // Shown: in usage it stays until it is replaced, and what is gone is a finding.
+    assert_eq!(mark_all(&t).await, 4);
+    assert_eq!(usage(&t).await, [("disk".to_owned(), 3, 21), (lost.name.clone(), 4, 31)]);
+    assert!(t.make_copies().await.iter().all(|it| it.outcome != CopyOutcome::Done));
+    assert_eq!(t.archive.list_lost_recordings(Scope::Platform, None, 10).await.unwrap(), [only]);
+    assert_eq!(t.archive.list_lost_recordings(Scope::Platform, Some(only), 10).await.unwrap(), []);
+    let waiting = t.archive.list_copies_waiting().await.unwrap();
+    let figures: Vec<_> = waiting.iter().map(|it| (it.why, it.store.as_deref(), it.recordings)).collect();
+    assert_eq!(figures, [(CopyReason::Lost, None, 1), (CopyReason::Repair, Some("second"), 3)]);
+    // Repaired: an empty disk takes the lost one's place under its name.
+    let t = t.with_stores(&["disk", "second"]).await;
+    t.end_pauses().await;
+    assert_eq!(t.make_copies().await.iter().filter(|it| it.outcome == CopyOutcome::Done).count(), 3);
+    for id in &both {
+        assert_eq!(t.stores_of(*id).await, ["disk", "second"]);
+    }
+    assert_eq!(usage(&t).await, [("disk".to_owned(), 3, 21), ("second".to_owned(), 3, 21), (lost.name.clone(), 1, 10)]);
+    assert_eq!(t.sweep_replaced().await, 3, "rows of objects whose bytes nobody can remove");
+    let report = t.archive.verify(Depth::Deep).await.unwrap();
+    assert_eq!(report.findings, [Finding::WithoutObject(only)]);
+    assert!(t.archive.get_recording(Scope::Platform, only).await.is_ok(), "it is listed, never deleted");
+    t.archive.close().await.unwrap();
+}
+
+pub async fn a_store_that_was_declared_lost_can_be_found_again(t: TestArchive) {
+    let t = t.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["second", "disk"], None, &[]).await;
+    let both = t.record(&Call::new("acme", "1.1", t.now(), b"in both")).await;
+    t.set_tier(&["second"], None, &[]).await;
+    let only = t.record(&Call::new("acme", "1.2", t.now(), b"only there")).await;
+    let lost = t.archive.declare_store_lost(&Actor::command_line(), "second").await.unwrap();
+    mark_all(&t).await;
+    t.make_copies().await;
+    assert!(t.read(only).await.is_err());
+    // A store that is lost takes nothing, even where it still answers.
+    let call = Call::new("acme", "1.3", t.now(), b"later");
+    let delivery = t.delivery(t.spool(&call).await, &call).await;
+    assert!(matches!(t.archive.deliver(&delivery).await, Err(Error::Marker { .. })));
+
+    let found = async |name: &str| t.archive.declare_store_found(&Actor::command_line(), &lost.name, name).await;
+    assert!(matches!(found("disk").await, Err(Error::Invalid(_))));
+    found("second").await.unwrap();
+    assert!(matches!(found("third").await, Err(Error::NotFound(_))));
+    assert_eq!(t.read(both).await.unwrap(), b"in both");
+    assert_eq!(mark_all(&t).await, 2);
+    t.end_pauses().await;
+    t.make_copies().await;
+    assert_eq!(t.read(only).await.unwrap(), b"only there");
+    assert_eq!(t.archive.list_copies_waiting().await.unwrap(), []);
+    t.archive.deliver(&delivery).await.unwrap();
+    assert_eq!(t.audited("store.found").await.len(), 1);
+    t.finish().await;
+}
+
+pub async fn a_purge_needs_nothing_of_a_lost_store(t: TestArchive) {
+    let t = t.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["second", "disk"], None, &[]).await;
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"in both")).await;
+    std::fs::remove_dir_all(t.directory.path().join("second")).unwrap();
+    t.archive.declare_store_lost(&Actor::command_line(), "second").await.unwrap();
+    let t = t.with_stores(&["disk"]).await;
+    let (place, end) = (t.place("acme").await, Instant::from_millis(i64::MAX));
+    t.archive.expire(place.tenant, place.pbx, &[id], end, ExpiryReason::Days, HOUR).await.unwrap();
+    t.clock.advance(HOUR);
+    assert_eq!(t.purge().await.recordings, 1);
+    t.finish().await;
+}
