@@ -48,7 +48,7 @@ impl Archive {
     pub(crate) fn stores_for(&self, place: Option<&PbxPlace>) -> Result<Vec<Arc<Store>>> {
         let names = self.store_names_of(place.map_or(&[], |place| &place.tier.stores));
         let stores: Result<Vec<Arc<Store>>> = names.iter().map(|name| self.store_named(name).cloned()).collect();
-        self.instead_of_full(stores?)
+        self.instead_of_full(&stores?)
     }
 
     /// Are as many stores there as a recording of this PBX (or an unassigned one) must be in? Asked before work is spent

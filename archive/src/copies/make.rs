@@ -193,7 +193,7 @@ impl Archive {
     fn names_instead_of_full(&self, names: Vec<String>) -> Result<Vec<String>> {
         let stores: Result<Vec<Arc<Store>>> = names.iter().map(|name| self.store_named(name).cloned()).collect();
         match stores {
-            Ok(stores) => Ok(self.instead_of_full(stores)?.iter().map(|store| store.name().to_owned()).collect()),
+            Ok(stores) => Ok(self.instead_of_full(&stores)?.iter().map(|store| store.name().to_owned()).collect()),
             Err(_) => Ok(names),
         }
     }
