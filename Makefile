@@ -21,8 +21,10 @@ test: setup-build setup-test ## run every test, on SQLite and on a PostgreSQL an
 test-s3: setup-build ## run the store suite against the server that FONOTECA_TEST_S3 names: a Garage, a MinIO
 	@tests/services/s3 run $(CARGO) test --locked -p archive -- s3_of_another_make fault_ $(ARGS)
 
-bench-audio: setup-build ## what transcoding costs beside the bare libraries and a process per file (ARGS=FILES, or ARGS=memory)
-	@$(CARGO) run --locked --release -p audio --example bench -- $(ARGS)
+bench-audio: setup-build ## what transcoding costs and how it sounds (ARGS=FILES, ARGS=memory or ARGS=sound)
+	@python=""; if [ "$(firstword $(ARGS))" = sound ]; then python=$$(.ci/pesq); fi; \
+	FONOTECA_PESQ="$${python:+$$python audio/examples/bench/listener.py}" \
+		$(CARGO) run --locked --release -p audio --example bench -- $(ARGS)
 
 bench-archive: setup-build setup-test ## archiving beside bare writing, and searches, as the archive grows (ARGS="ingest N", ARGS="search N")
 	@tests/services/postgres measure $(CARGO) run --locked --release -p archive --example bench -- $(ARGS)

@@ -1,34 +1,20 @@
-//! Other channels than the source has: mixed down, two legs joined to stereo, or each channel by itself.
+//! Other channels than the source has: mixed down ([`crate::Channels::MixDown`]), two legs joined to stereo, or each
+//! channel by itself.
 //!
 //! All of it streams, as [`crate::transcode`] does.
 
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
-use crate::decode::{self, BlockSource, Opened};
+use crate::convert;
+use crate::decode::{self, BlockSource, Decoding, Opened};
 use crate::digest::Written;
 use crate::encode;
 use crate::error::Error;
-use crate::format::EncodeSettings;
+use crate::format::{Channels, EncodeSettings};
 use crate::limits::Limits;
 use crate::tags::Tags;
 use crate::transcode::{Track, Transcoded, encode_opened};
-
-/// As [`crate::transcode`], with all channels added up to one. The sum is not scaled: the channels of a call are people
-/// who as a rule speak by turns, and it is as loud as the call was. What exceeds full scale is clipped, and counted.
-///
-/// # Errors
-/// As [`crate::transcode`].
-pub fn mix_down(
-    source: &Path,
-    name_hint: &str,
-    sink: &mut (impl Read + Write + Seek),
-    settings: &EncodeSettings,
-    tags: &Tags,
-) -> Result<Transcoded, Error> {
-    let limits = Limits::default();
-    encode_opened(mixed(decode::open(source, name_hint, &limits)?), &limits, sink, settings, tags)
-}
 
 /// Makes one stereo file of two recordings of a call, each given as its path and its name hint: the first becomes the
 /// left channel, the second the right one. A leg of several channels is mixed down first; the shorter leg is
@@ -44,7 +30,11 @@ pub fn join_legs(
     tags: &Tags,
 ) -> Result<Transcoded, Error> {
     let limits = Limits::default();
-    let open = |(path, name_hint)| decode::open(path, name_hint, &limits).map(mixed);
+    let open = |(path, name_hint)| -> Result<Opened, Error> {
+        let Opened { probe, source, reading } = decode::open(path, name_hint, &limits)?;
+        let (probe, source) = mixed((probe, source));
+        Ok(Opened { probe, source, reading })
+    };
     let (left, right) = (open(left)?, open(right)?);
     let (rate, other) = (left.probe.sample_rate, right.probe.sample_rate);
     if rate != other {
@@ -66,7 +56,8 @@ pub fn join_legs(
 /// bit rate of the settings is that of each file.
 ///
 /// # Errors
-/// As [`crate::transcode`], and [`Error::Channels`] if there are not as many sinks as channels.
+/// As [`crate::transcode`], and [`Error::Channels`] if there are not as many sinks as channels. What the settings say of
+/// channels does not count.
 pub fn split_legs<S: Read + Write + Seek>(
     source: &Path,
     name_hint: &str,
@@ -75,7 +66,9 @@ pub fn split_legs<S: Read + Write + Seek>(
     tags: &Tags,
 ) -> Result<Vec<Transcoded>, Error> {
     let limits = Limits::default();
-    let Opened { probe, mut source, reading } = decode::open(source, name_hint, &limits)?;
+    let Opened { probe, source, reading } = decode::open(source, name_hint, &limits)?;
+    let kept = EncodeSettings { channels: Channels::Keep, ..*settings };
+    let (probe, mut source) = convert::shaped((probe, source), &kept)?;
     let channels = usize::from(probe.channels);
     if channels != sinks.len() {
         let what = format!("{channels} channels do not fit into {} files", sinks.len());
@@ -104,13 +97,12 @@ pub fn split_legs<S: Read + Write + Seek>(
 }
 
 /// The same recording with one channel.
-fn mixed(opened: Opened) -> Opened {
-    let Opened { mut probe, source, reading } = opened;
+pub(crate) fn mixed((mut probe, source): Decoding) -> Decoding {
     let source: Box<dyn BlockSource> = match usize::from(std::mem::replace(&mut probe.channels, 1)) {
         1 => source,
         channels => Box::new(MixDown { source, channels, frames: Vec::new() }),
     };
-    Opened { probe, source, reading }
+    (probe, source)
 }
 
 struct MixDown {
@@ -131,6 +123,10 @@ impl BlockSource for MixDown {
 
     fn truncated(&self) -> bool {
         self.source.truncated()
+    }
+
+    fn frames(&self) -> Option<u64> {
+        self.source.frames()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use crate::digest::{self, Reader, Reading};
+use crate::digest::{self, Reading};
 use crate::error::Error;
 use crate::foreign::Foreign;
 use crate::format::{Codec, Container};
@@ -20,6 +20,7 @@ mod rtp;
 mod window;
 
 pub(crate) use inspect::inspect;
+pub use window::Media;
 use window::Window;
 
 /// A decoder that hands out one block after the other.
@@ -32,7 +33,16 @@ pub(crate) trait BlockSource {
 
     /// Whether it ended before its time, or lost something on the way; final after the last block.
     fn truncated(&self) -> bool;
+
+    /// How many frames there are in all, where the file tells; known after the first block, and right unless the file is
+    /// damaged.
+    fn frames(&self) -> Option<u64> {
+        None
+    }
 }
+
+/// What is decoded, and by what.
+pub(crate) type Decoding = (Probe, Box<dyn BlockSource>);
 
 /// An opened recording.
 pub(crate) struct Opened {
@@ -45,19 +55,27 @@ pub(crate) struct Opened {
 /// Opens the file at `path` to decode it within `limits`; see [`crate::probe()`] for `name_hint`.
 pub(crate) fn open(path: &Path, name_hint: &str, limits: &Limits) -> Result<Opened, Error> {
     let (file, reading) = digest::open(path, limits)?;
-    let opened = decoder(file, name_hint, limits);
+    let whole = file.whole()?;
+    let opened = decoder(Box::new(file), Some(whole), name_hint, limits);
     // First: what a decoder makes of a read that was refused is not what the file is.
     limits.check()?;
-    let (probe, source) = opened?;
-    let source = Box::new(Limited::new(source, limits.clone(), probe.sample_rate, probe.channels));
+    let (probe, source) = limited(opened?, limits);
     Ok(Opened { probe, source, reading })
 }
 
-type Decoder = (Probe, Box<dyn BlockSource>);
+/// Opens what looks like a file, and is not hashed. No other program can be given it.
+pub(crate) fn open_media(media: Box<dyn Media>, name_hint: &str) -> Result<Decoding, Error> {
+    let limits = Limits::default();
+    decoder(media, None, name_hint, &limits).map(|decoding| limited(decoding, &limits))
+}
 
-fn decoder(mut file: Reader, name_hint: &str, limits: &Limits) -> Result<Decoder, Error> {
+fn limited((probe, source): Decoding, limits: &Limits) -> Decoding {
+    (probe, Box::new(Limited::new(source, limits.clone(), probe.sample_rate, probe.channels)))
+}
+
+/// `whole`: the same as a file, for a decoder that is another program.
+fn decoder(mut file: Box<dyn Media>, whole: Option<File>, name_hint: &str, limits: &Limits) -> Result<Decoding, Error> {
     let located = probe::locate(&mut file, name_hint)?;
-    let whole = file.whole()?;
     if let Some(foreign) = &located.foreign {
         return foreign_decoder(whole, located.probe, foreign, limits);
     }
@@ -71,14 +89,20 @@ fn decoder(mut file: Reader, name_hint: &str, limits: &Limits) -> Result<Decoder
     }
 }
 
-fn foreign_decoder(file: File, mut probe: Probe, foreign: &Foreign, limits: &Limits) -> Result<Decoder, Error> {
+fn foreign_decoder(
+    file: Option<File>,
+    mut probe: Probe,
+    foreign: &Foreign,
+    limits: &Limits,
+) -> Result<Decoding, Error> {
+    let file = file.ok_or_else(|| Error::unsupported(format!("{} for a stream", foreign.what)))?;
     let source = ffmpeg::FfmpegSource::open(file, foreign, limits)?;
     (probe.sample_rate, probe.channels) = source.spec();
     probe.codec = foreign.codec();
     Ok((probe, Box::new(source)))
 }
 
-fn native_decoder(file: Reader, located: &Located) -> Result<Decoder, Error> {
+fn native_decoder(file: Box<dyn Media>, located: &Located) -> Result<Decoding, Error> {
     let mut probe = located.probe;
     let window = Window::new(file, located.start, located.len)?;
     let source: Box<dyn BlockSource> = match (probe.container, probe.codec) {

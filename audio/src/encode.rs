@@ -1,6 +1,6 @@
 //! From blocks of samples to a file: which format carries what.
 
-use std::io::{BufWriter, Read, Seek, Write};
+use std::io::Write;
 
 use crate::error::Error;
 use crate::format::{EncodeSettings, Format};
@@ -8,19 +8,15 @@ use crate::ogg_head::OPUS_RATES;
 use crate::tags::Tags;
 
 mod flac;
+mod frame_counter;
 mod info_tag;
 mod mp3;
 mod opus;
+mod output;
 mod wav;
 
-/// Where encoders write: headers are completed at the end, and what was written is read back.
-pub(crate) trait Sink: Read + Write + Seek {}
-impl<T: Read + Write + Seek> Sink for T {}
-
-/// Writes are gathered to this many bytes.
-const BUFFER_BYTES: usize = 64 * 1024;
-
-type Output<'a> = BufWriter<&'a mut dyn Sink>;
+use output::Output;
+pub(crate) use output::Sink;
 
 /// An encoder in the middle of a file.
 pub(crate) trait Encoder {
@@ -38,23 +34,35 @@ pub(crate) trait Encoder {
 
 /// Whether `format` carries audio of this rate and so many channels.
 pub(crate) fn check(format: Format, sample_rate: u32, channels: u16) -> Result<(), Error> {
-    let rate = match format {
-        Format::Mp3 => mp3::carries(sample_rate),
-        Format::Opus => OPUS_RATES.contains(&sample_rate),
-        Format::Flac => (1..=96_000).contains(&sample_rate),
-        Format::Wav => true,
-    };
-    let most = match format {
-        Format::Mp3 | Format::Opus => 2,
-        Format::Flac => 8,
-        Format::Wav => 64,
-    };
     let refuse = |what| Err(Error::UnsupportedByEncoder { format, what });
-    match (rate, channels <= most) {
+    match (carries_rate(format, sample_rate), channels <= format.max_channels()) {
         (true, true) => Ok(()),
         (false, _) => refuse(format!("{sample_rate} Hz")),
         (_, false) => refuse(format!("{channels} channels")),
     }
+}
+
+/// Whether `format` carries audio of this rate.
+pub(crate) fn carries_rate(format: Format, sample_rate: u32) -> bool {
+    match format {
+        Format::Mp3 => mp3::RATES.contains(&sample_rate),
+        Format::Opus => OPUS_RATES.contains(&sample_rate),
+        Format::Flac => (1..=flac::MAX_RATE).contains(&sample_rate),
+        Format::Wav => true,
+    }
+}
+
+/// The rate of `format` that loses nothing of one of `sample_rate`, or its highest.
+pub(crate) fn rate_for(format: Format, sample_rate: u32) -> u32 {
+    if carries_rate(format, sample_rate) {
+        return sample_rate;
+    }
+    let rates: &[u32] = match format {
+        Format::Mp3 => &mp3::RATES,
+        Format::Opus => &OPUS_RATES,
+        Format::Flac | Format::Wav => &[48_000],
+    };
+    rates.iter().copied().find(|&rate| rate > sample_rate).unwrap_or(48_000)
 }
 
 /// Starts a file in `sink`, from where that stands; [`check`] has agreed.
@@ -65,9 +73,30 @@ pub(crate) fn open<'a>(
     sample_rate: u32,
     channels: u16,
 ) -> Result<Box<dyn Encoder + 'a>, Error> {
-    let output = BufWriter::with_capacity(BUFFER_BYTES, sink);
+    open_output(Output::file(sink)?, settings, tags, sample_rate, channels)
+}
+
+/// Starts a stream in `sink`; [`check`] has agreed. If `frames` are said, so many must come: headers tell them.
+pub(crate) fn open_stream<'a>(
+    sink: &'a mut dyn Write,
+    frames: Option<u64>,
+    settings: &EncodeSettings,
+    tags: &Tags,
+    sample_rate: u32,
+    channels: u16,
+) -> Result<Box<dyn Encoder + 'a>, Error> {
+    open_output(Output::stream(sink, frames), settings, tags, sample_rate, channels)
+}
+
+fn open_output<'a>(
+    output: Output<'a>,
+    settings: &EncodeSettings,
+    tags: &Tags,
+    sample_rate: u32,
+    channels: u16,
+) -> Result<Box<dyn Encoder + 'a>, Error> {
     Ok(match settings.format {
-        Format::Mp3 => Box::new(mp3::Mp3::open(output, settings.bitrate_bps, tags, sample_rate, channels)?),
+        Format::Mp3 => Box::new(mp3::Mp3::open(output, settings, tags, sample_rate, channels)?),
         Format::Opus => Box::new(opus::Opus::open(output, settings.bitrate_bps, tags, sample_rate, channels)?),
         Format::Flac => Box::new(flac::Flac::open(output, tags, sample_rate, channels)?),
         Format::Wav => Box::new(wav::Wav::open(output, tags, sample_rate, channels)?),

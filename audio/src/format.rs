@@ -178,7 +178,7 @@ impl fmt::Display for Codec {
 /// What can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// MPEG layer III, constant bit rate.
+    /// MPEG layer III.
     Mp3,
     /// Opus in Ogg (RFC 7845).
     Opus,
@@ -216,6 +216,21 @@ impl Format {
             Self::Wav => "audio/wav",
         }
     }
+
+    /// The most channels that it carries.
+    pub fn max_channels(self) -> u16 {
+        match self {
+            Self::Mp3 | Self::Opus => 2,
+            Self::Flac => 8,
+            Self::Wav => 64,
+        }
+    }
+
+    /// The sample rate to ask for ([`EncodeSettings::sample_rate`]) of a source of `sample_rate`: the same where the
+    /// format carries it, else the next above, so that nothing is lost.
+    pub fn rate_for(self, sample_rate: u32) -> u32 {
+        crate::encode::rate_for(self, sample_rate)
+    }
 }
 
 impl fmt::Display for Format {
@@ -237,21 +252,87 @@ impl FromStr for Format {
     }
 }
 
-/// How to encode; it comes from the tier.
+/// Whether an MP3 spends as many bits on silence as on speech. The other formats have no choice: Opus's bit rate is a
+/// mean, FLAC takes what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BitrateMode {
+    /// Every frame has the same bit rate: a player knows where every second lies.
+    #[default]
+    Constant,
+    /// LAME chooses for each frame, and [`EncodeSettings::bitrate_bps`] does not count.
+    Variable {
+        /// From 0, the best, to 9; what is above counts as 9.
+        quality: u8,
+    },
+}
+
+/// What becomes of the channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Channels {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// All are added up to one. The sum is not scaled: the channels of a call are people who as a rule speak by turns,
+    /// and it is as loud as the call was. What exceeds full scale is clipped, and counted.
+    MixDown,
+}
+
+/// How to encode; format and bit rate come from the tier. What is said of the result ([`crate::Transcoded`]) is said of
+/// what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncodeSettings {
     /// The format of what is kept.
     pub format: Format,
     /// Bits per second of the whole stream, all channels together. MP3 takes the nearest rate its tables have for the
-    /// sample rate (what was taken is in [`crate::Transcoded::bitrate_bps`]); FLAC and WAV ignore it.
+    /// sample rate, Opus what lies within 12,000 and 64,000 for each channel (what was taken is in
+    /// [`crate::Transcoded::bitrate_bps`]); FLAC and WAV ignore it.
     pub bitrate_bps: u32,
+    /// Whether the bit rate of an MP3 may vary.
+    pub bitrate_mode: BitrateMode,
+    /// What becomes of the channels.
+    pub channels: Channels,
+    /// Samples per second to resample to. Without it the rate stays as it is, and a format that cannot carry it refuses
+    /// it.
+    pub sample_rate: Option<u32>,
+}
+
+impl EncodeSettings {
+    /// For long keeping at the least cost: Opus at 16 kbit/s, 7 MB an hour.
+    pub const COMPACT: Self = Self::at(Format::Opus, 16_000);
+    /// For everything else: MP3 at 32 kbit/s, 14 MB an hour, which plays on any machine or telephone with a double click.
+    pub const STANDARD: Self = Self::at(Format::Mp3, 32_000);
+    /// Every bit of the source: FLAC.
+    pub const ARCHIVE: Self = Self::at(Format::Flac, 0);
+
+    /// That format at that bit rate, with everything else as the source has it.
+    pub const fn at(format: Format, bitrate_bps: u32) -> Self {
+        Self { format, bitrate_bps, bitrate_mode: BitrateMode::Constant, channels: Channels::Keep, sample_rate: None }
+    }
+
+    /// What a listener is given who asks for `format`, of a source of `sample_rate` and so many `channels`: at a bit rate
+    /// that speech of that bandwidth loses little by, and with what the format cannot carry brought to what it can.
+    pub fn for_listening(format: Format, sample_rate: u32, channels: u16) -> Self {
+        let mixed = channels > format.max_channels();
+        let each = match (format, sample_rate) {
+            (Format::Opus, ..=16_000) => 24_000,
+            (Format::Opus, _) => 32_000,
+            (Format::Mp3, ..=12_000) => 32_000,
+            (Format::Mp3, ..=24_000) => 48_000,
+            (Format::Mp3, _) => 64_000,
+            (Format::Flac | Format::Wav, _) => 0,
+        };
+        Self {
+            channels: if mixed { Channels::MixDown } else { Channels::Keep },
+            // Of a source that nobody has decoded yet neither is known.
+            sample_rate: (sample_rate > 0).then(|| format.rate_for(sample_rate)),
+            ..Self::at(format, each * if mixed { 1 } else { u32::from(channels.max(1)) })
+        }
+    }
 }
 
 impl Default for EncodeSettings {
-    /// MP3 at 32 kbit/s: a double click plays it on any machine or telephone, a core encodes it nearly four times as
-    /// fast as Opus, and 8 kHz speech loses nothing that can be heard. Opus at 24 kbit/s takes a third less room
-    /// and is the choice for tiers that are kept for years.
+    /// [`EncodeSettings::STANDARD`].
     fn default() -> Self {
-        Self { format: Format::Mp3, bitrate_bps: 32_000 }
+        Self::STANDARD
     }
 }

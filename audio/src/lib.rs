@@ -4,9 +4,9 @@
 //! `spawn_blocking`. A recording is never held whole: it is read, decoded and encoded block by block, and the memory
 //! used does not grow with its length.
 //!
-//! Rate and channels stay as they are, unless [`mix_down`], [`join_legs`] or [`split_legs`] is asked for. A recording of 8 kHz stays 8 kHz, mono stays mono, and an encoder that cannot
-//! carry what it is given says so ([`Error::UnsupportedByEncoder`]) instead of resampling; the caller then keeps the
-//! recording as it came. Inside, samples are 16 bits: deeper sources lose their lowest bits.
+//! Rate and channels stay as they are, unless [`EncodeSettings`], [`join_legs`] or [`split_legs`] ask for others. A
+//! recording of 8 kHz stays 8 kHz, mono stays mono, and an encoder that cannot carry what it is given says so
+//! ([`Error::UnsupportedByEncoder`]) instead of resampling; the caller then keeps the recording as it came. Inside, samples are 16 bits: deeper sources lose their lowest bits.
 //!
 //! What is decoded, and how it is known to be right:
 //!
@@ -46,6 +46,7 @@ mod aiff;
 mod au;
 mod caf;
 mod channels;
+mod convert;
 mod decode;
 mod decoders;
 mod digest;
@@ -65,6 +66,7 @@ mod peaks;
 mod probe;
 mod quality;
 mod raw;
+mod resample;
 mod riff;
 mod tags;
 mod transcode;
@@ -73,11 +75,13 @@ mod w64;
 #[cfg(test)]
 mod tests;
 
-pub use channels::{join_legs, mix_down, split_legs};
+pub use channels::{join_legs, split_legs};
+pub use convert::{Converted, convert};
+pub use decode::Media;
 pub use decoders::{Ffmpeg, UnknownFfmpeg};
 pub use digest::Digest;
 pub use error::Error;
-pub use format::{Codec, Container, EncodeSettings, Format};
+pub use format::{BitrateMode, Channels, Codec, Container, EncodeSettings, Format};
 pub use limits::{Limit, Limits};
 pub use peaks::BUCKETS as PEAK_BUCKETS;
 pub use probe::{Probe, probe};

@@ -112,4 +112,8 @@ impl BlockSource for Limited {
     fn truncated(&self) -> bool {
         self.source.truncated()
     }
+
+    fn frames(&self) -> Option<u64> {
+        self.source.frames()
+    }
 }

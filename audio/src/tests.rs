@@ -3,6 +3,7 @@
 mod bad_input;
 mod broken;
 mod captures;
+mod convert;
 mod corpus;
 mod every_codec;
 mod fuzzed;
@@ -12,9 +13,11 @@ mod limits;
 mod memory;
 mod one_pass;
 mod references;
+mod resample;
 mod round_trip;
 
 use std::f64::consts::TAU;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::decode;
@@ -103,6 +106,15 @@ fn with_ffmpeg() -> crate::Limits {
 
 fn with(ffmpeg: crate::Ffmpeg) -> crate::Limits {
     crate::Limits { ffmpeg, ..Default::default() }
+}
+
+/// How many samples per channel ffmpeg decodes of it.
+fn ffmpeg_samples(path: &Path) -> usize {
+    let mut ffmpeg = std::process::Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-v", "error", "-i"]).arg(path).args(["-ac", "1", "-f", "s16le", "-"]);
+    let output = ffmpeg.output().expect("ffmpeg is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout.len() / 2
 }
 
 /// The same pseudo-random numbers in every run (xorshift).

@@ -3,6 +3,7 @@
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
+use crate::convert;
 use crate::decode::{self, Opened};
 use crate::digest::{Digest, Written};
 use crate::encode::{self, Encoder, Sink};
@@ -21,11 +22,11 @@ pub struct Transcoded {
     pub duration_ms: u64,
     /// How long it lasts, exactly: what is written decodes to as many.
     pub samples_per_channel: u64,
-    /// Samples per second of one channel, of the source and of what is written.
+    /// Samples per second of one channel.
     pub sample_rate: u32,
-    /// Channels, of the source and of what is written.
+    /// Channels, 1 for mono.
     pub channels: u16,
-    /// Bits per second that the encoder was set to; 0 for FLAC and WAV.
+    /// Bits per second that the encoder was set to; 0 for FLAC, WAV and MP3 of variable bit rate.
     pub bitrate_bps: u32,
     /// [`crate::PEAK_BUCKETS`] amplitudes over the whole time, 0 to 255, linear.
     pub peaks: Vec<u8>,
@@ -105,7 +106,8 @@ pub(crate) fn encode_opened(
     settings: &EncodeSettings,
     tags: &Tags,
 ) -> Result<Transcoded, Error> {
-    let Opened { probe, mut source, reading } = opened;
+    let Opened { probe, source, reading } = opened;
+    let (probe, mut source) = convert::shaped((probe, source), settings)?;
     encode::check(settings.format, probe.sample_rate, probe.channels)?;
     let mut written = Written::new(sink, limits)?;
     let mut track = Track::new(&mut written, settings, tags, probe.sample_rate, probe.channels);

@@ -289,7 +289,7 @@ async fn while_repeating<T, A: Future>(work: impl Future<Output = T>, every: Dur
 fn encode_settings(place: Option<&PbxPlace>) -> Option<EncodeSettings> {
     let tier = &place?.tier;
     let format = tier.format.parse().ok()?;
-    Some(EncodeSettings { format, bitrate_bps: tier.bitrate_bps })
+    Some(EncodeSettings::at(format, tier.bitrate_bps))
 }
 
 #[cfg(test)]

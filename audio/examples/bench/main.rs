@@ -1,9 +1,10 @@
 //! What transcoding costs: our pass over a recording beside the bare codec library and beside a process for each file,
-//! and the memory that hours of audio take.
+//! the memory that hours of audio take, and what is left of the sound.
 //!
 //! ```text
 //! cargo run --release -p audio --example bench -- [FILES]    CPU time, 1,000 files of a minute unless told otherwise
 //! cargo run --release -p audio --example bench -- memory     peak memory for four hours of stereo
+//! cargo run --release -p audio --example bench -- sound [RECORDING...]    every setting against its source
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
@@ -13,6 +14,7 @@ mod cpu;
 mod memory;
 mod ours;
 mod peers;
+mod sound;
 mod speech;
 
 use std::path::Path;
@@ -32,8 +34,11 @@ fn main() -> Outcome<()> {
         [] => compare(1_000),
         ["memory"] => memory::report(),
         ["memory", work, source, name] => memory::one(work, Path::new(source), name),
+        ["sound", ref recordings @ ..] => {
+            sound::report(recordings, std::env::var("FONOTECA_PESQ").ok().filter(|judge| !judge.is_empty()).as_deref())
+        }
         [files] => compare(files.parse()?),
-        _ => Err("use: bench [FILES] | bench memory".into()),
+        _ => Err("use: bench [FILES] | bench memory | bench sound [RECORDING...]".into()),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cpu::{Cost, own_seconds};
 
 /// The bit rates of the comparison.
 pub(crate) fn settings(format: Format) -> EncodeSettings {
-    EncodeSettings { format, bitrate_bps: if format == Format::Opus { 24_000 } else { 32_000 } }
+    EncodeSettings::at(format, if format == Format::Opus { 24_000 } else { 32_000 })
 }
 
 /// What a kept recording says about itself.
@@ -28,11 +28,16 @@ pub(crate) fn tags() -> Tags {
     }
 }
 
+/// A file to transcode into: what was written is read back.
+pub(crate) fn new_file(path: &Path) -> std::io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(true).open(path)
+}
+
 /// Transcodes one file.
 pub(crate) fn transcode(source: &Path, format: Format, folder: &Path) -> Outcome<Cost> {
     let kept = folder.join("ours");
     let before = own_seconds()?;
-    let mut sink = File::options().read(true).write(true).create(true).truncate(true).open(&kept)?;
+    let mut sink = new_file(&kept)?;
     audio::transcode(source, "minute.wav", &mut sink, &settings(format), &tags())?;
     drop(sink);
     Ok(Cost { cpu_seconds: own_seconds()? - before, bytes: kept.metadata()?.len() })

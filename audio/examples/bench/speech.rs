@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use audio::{EncodeSettings, Format};
+
 use crate::Outcome;
 
-/// Two legs of real calls, 8 kHz; voices and pauses.
+/// Legs and mixes of real calls, 8 kHz; voices and pauses.
 const LEGS: [&str; 4] = [
     "asterisk-22/monitor/acme/2026/11/21/out-102-101-20261121-073942-1795246782.0.wav",
     "asterisk-22/monitor/acme/2026/11/21/out-102-101-20261121-073942-1795246782.0-in.wav",
@@ -54,6 +56,25 @@ pub(crate) fn minutes(folder: &Path) -> Outcome<Vec<PathBuf>> {
             Ok(path)
         })
         .collect()
+}
+
+/// Writes what is spoken in these recordings of 8 kHz mono, or in the fixtures if there are none, as one WAVE file;
+/// answers how many seconds it is.
+pub(crate) fn joined(recordings: &[&str], path: &Path) -> Outcome<f64> {
+    let exact = EncodeSettings::at(Format::Wav, 0);
+    let mut data = if recordings.is_empty() { spoken()? } else { Vec::new() };
+    for recording in recordings {
+        let mut wav = std::io::Cursor::new(Vec::new());
+        let done = audio::transcode(Path::new(recording), recording, &mut wav, &exact, &audio::Tags::default())?;
+        if (done.sample_rate as usize, done.channels) != (RATE, 1) {
+            return Err(format!("{recording} is not of 8 kHz, mono").into());
+        }
+        data.extend_from_slice(&wav.into_inner()[44..]);
+    }
+    let mut file = header(1, data.len() as u32);
+    file.extend(&data);
+    fs::write(path, file)?;
+    Ok(data.len() as f64 / 2.0 / RATE as f64)
 }
 
 /// Writes a stereo WAVE file of so many hours, the legs half a second apart.

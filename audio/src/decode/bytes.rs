@@ -35,6 +35,8 @@ pub(crate) struct ByteSource {
     partial: bool,
     /// Samples still to come, of all channels: what a last block holds beyond them is filling.
     left: u64,
+    /// Frames in all, where the bytes tell.
+    promised: Option<u64>,
 }
 
 impl ByteSource {
@@ -74,9 +76,13 @@ impl ByteSource {
         };
         let whole = units * unit_frames as u64;
         let frames = located.frames.filter(|&frames| frames <= whole && whole - frames < unit_frames as u64);
+        let promised = match decoder {
+            Decoder::Samples(_) => Some(units),
+            _ => frames,
+        };
         let left = frames.map_or(u64::MAX, |frames| frames * channels as u64);
         let buffer = vec![0; (READ_BYTES / unit).max(1) * unit];
-        Self { window, decoder, channels, buffer, unit, units_read: 0, bad_units: 0, partial: false, left }
+        Self { window, decoder, channels, buffer, unit, units_read: 0, bad_units: 0, partial: false, left, promised }
     }
 
     /// Fills the buffer as far as the file goes.
@@ -139,6 +145,10 @@ impl BlockSource for ByteSource {
     fn truncated(&self) -> bool {
         // Bytes behind the last sample that was promised are filling.
         (self.partial && self.left > 0) || self.bad_units > 0
+    }
+
+    fn frames(&self) -> Option<u64> {
+        self.promised
     }
 }
 

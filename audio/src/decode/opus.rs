@@ -1,5 +1,7 @@
 //! Ogg Opus (RFC 7845), decoded at the rate it was recorded with.
 
+use std::io::{Read, Seek, SeekFrom};
+
 use ogg::{Packet, PacketReader};
 use opus::{Channels, Decoder};
 
@@ -26,6 +28,8 @@ pub(crate) struct OpusSource {
     decoded: u64,
     /// The granule position at which the stream begins; known after the first page.
     origin: Option<u64>,
+    /// The granule position at which it ends, as the last page says.
+    end: Option<u64>,
     last_packet_frames: usize,
     scratch: Vec<i16>,
     any_good: bool,
@@ -34,7 +38,8 @@ pub(crate) struct OpusSource {
 }
 
 impl OpusSource {
-    pub(crate) fn open(window: Window) -> Result<Self, Error> {
+    pub(crate) fn open(mut window: Window) -> Result<Self, Error> {
+        let last = last_page(&mut window)?;
         let mut reader = PacketReader::new(window);
         let packet = next_packet(&mut reader)?.ok_or(Error::Empty)?;
         let head = OpusHead::parse(&packet.data).ok_or_else(|| Error::damaged("no OpusHead"))?;
@@ -58,6 +63,7 @@ impl OpusSource {
             pre_skip: u64::from(head.pre_skip),
             decoded: 0,
             origin: None,
+            end: last.filter(|(last_serial, _)| *last_serial == serial).map(|(_, granule)| granule),
             last_packet_frames: (head.sample_rate / 50) as usize,
             scratch: vec![0; MAX_PACKET_SAMPLES],
             any_good: false,
@@ -156,6 +162,30 @@ impl BlockSource for OpusSource {
     fn truncated(&self) -> bool {
         self.truncated
     }
+
+    fn frames(&self) -> Option<u64> {
+        let granules = self.end?.checked_sub(self.origin? + self.pre_skip)?;
+        Some(granules / self.granules_per_frame)
+    }
+}
+
+/// Serial number and granule position of the page that ends the stream (RFC 3533 §6), if the file ends with one.
+fn last_page(window: &mut Window) -> Result<Option<(u32, u64)>, Error> {
+    /// A page has at most 65,307 bytes.
+    const TAIL: u64 = 65_536;
+    window.seek(SeekFrom::Start(window.len().saturating_sub(TAIL)))?;
+    let mut tail = Vec::with_capacity(TAIL as usize);
+    window.take(TAIL).read_to_end(&mut tail)?;
+    window.seek(SeekFrom::Start(0))?;
+    let at = tail.windows(4).rposition(|four| four == b"OggS");
+    let Some(&[_, _, _, _, _, flags, g0, g1, g2, g3, g4, g5, g6, g7, s0, s1, s2, s3]) =
+        at.and_then(|at| tail[at..].first_chunk::<18>())
+    else {
+        return Ok(None);
+    };
+    const END_OF_STREAM: u8 = 0x04;
+    let granule = u64::from_le_bytes([g0, g1, g2, g3, g4, g5, g6, g7]);
+    Ok((flags & END_OF_STREAM != 0).then_some((u32::from_le_bytes([s0, s1, s2, s3]), granule)))
 }
 
 /// The next packet; what is wrong with the pages is damage, what is wrong with the disk is not.

@@ -165,6 +165,10 @@ impl BlockSource for PacketSource {
     fn truncated(&self) -> bool {
         self.truncated
     }
+
+    fn frames(&self) -> Option<u64> {
+        self.promised
+    }
 }
 
 /// The demuxer of a container, which only for bare frames depends on the codec.

@@ -4,18 +4,20 @@ use std::io::{Read, Result, Seek, SeekFrom};
 
 use symphonia::core::io::MediaSource;
 
-use crate::digest::Reader;
+/// Bytes that are read from anywhere: a file, or what looks like one.
+pub trait Media: Read + Seek + Send + Sync {}
+impl<T: Read + Seek + Send + Sync> Media for T {}
 
 /// The audio of a file, without what is before and after it.
 pub(crate) struct Window {
-    file: Reader,
+    file: Box<dyn Media>,
     start: u64,
     len: u64,
     position: u64,
 }
 
 impl Window {
-    pub(crate) fn new(mut file: Reader, start: u64, len: u64) -> Result<Self> {
+    pub(crate) fn new(mut file: Box<dyn Media>, start: u64, len: u64) -> Result<Self> {
         file.seek(SeekFrom::Start(start))?;
         Ok(Self { file, start, len, position: 0 })
     }

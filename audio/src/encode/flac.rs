@@ -1,10 +1,12 @@
-//! Native FLAC (RFC 9639), 16 bits, block by block. STREAMINFO is written at the end.
+//! Native FLAC (RFC 9639), 16 bits, block by block. STREAMINFO is written at the end; in a
+//! stream it says what is known at the start, and 0 for the rest (§8.2).
 
-use std::io::{Seek, SeekFrom, Write};
+use std::io::Write;
 
 use md5::{Digest, Md5};
 
-use super::{Encoder, Output};
+use super::Encoder;
+use super::output::{Length, Output};
 use crate::error::Error;
 use crate::tags::Tags;
 
@@ -17,13 +19,14 @@ use frame::FrameEncoder;
 
 /// Samples per channel in each block but the last.
 const BLOCK: usize = 4096;
+/// No recording of speech has a higher rate; it is the highest that a frame header has a code for (§9.1.2).
+pub(super) const MAX_RATE: u32 = 96_000;
 /// Bytes of STREAMINFO without its block header (§8.2).
 const STREAM_INFO_LEN: usize = 34;
 
 /// A FLAC file in the making.
 pub(super) struct Flac<'a> {
     output: Output<'a>,
-    start: u64,
     encoder: FrameEncoder,
     /// Of all samples, interleaved and little-endian (§8.2).
     md5: Md5,
@@ -39,11 +42,14 @@ pub(super) struct Flac<'a> {
 impl<'a> Flac<'a> {
     pub(super) fn open(mut output: Output<'a>, tags: &Tags, sample_rate: u32, channels: u16) -> Result<Self, Error> {
         let count = usize::from(channels);
-        let start = output.stream_position()?;
         // 0x00: STREAMINFO, not the last block. 0x84: VORBIS_COMMENT, the last one.
         output.write_all(b"fLaC\0\0\0")?;
         output.write_all(&[STREAM_INFO_LEN as u8; 1])?;
-        output.write_all(&[0; STREAM_INFO_LEN])?;
+        let samples = match output.length() {
+            Length::Frames(frames) => frames,
+            Length::Later | Length::Unknown => 0,
+        };
+        output.write_all(&stream_info(sample_rate, channels, samples, [0; 2], &[0; 16]))?;
         let comment = tags.vorbis_comment();
         let [_, length @ ..] = (comment.len() as u32).to_be_bytes();
         output.write_all(&[0x84])?;
@@ -51,7 +57,6 @@ impl<'a> Flac<'a> {
         output.write_all(&comment)?;
         Ok(Self {
             output,
-            start,
             encoder: FrameEncoder::new(sample_rate, BLOCK),
             md5: Md5::new(),
             pending: Vec::with_capacity(BLOCK * count),
@@ -78,21 +83,27 @@ impl<'a> Flac<'a> {
         self.pending.clear();
         Ok(())
     }
+}
 
-    /// §8.2. Both block sizes are the nominal one: the last block does not count, and a decoder that is told of it
-    /// takes the stream for one of variable blocks.
-    fn stream_info(&self) -> [u8; STREAM_INFO_LEN] {
-        let mut info = [0; STREAM_INFO_LEN];
-        info[0..2].copy_from_slice(&(BLOCK as u16).to_be_bytes());
-        info[2..4].copy_from_slice(&(BLOCK as u16).to_be_bytes());
-        info[4..7].copy_from_slice(&self.smallest_frame.to_be_bytes()[1..]);
-        info[7..10].copy_from_slice(&self.largest_frame.to_be_bytes()[1..]);
-        let total = self.samples & 0xf_ffff_ffff;
-        let packed = u64::from(self.sample_rate) << 44 | u64::from(self.channels - 1) << 41 | 15 << 36 | total;
-        info[10..18].copy_from_slice(&packed.to_be_bytes());
-        info[18..34].copy_from_slice(&self.md5.clone().finalize());
-        info
-    }
+/// §8.2. Both block sizes are the nominal one: the last block does not count, and a decoder that is told of it takes the
+/// stream for one of variable blocks.
+fn stream_info(
+    sample_rate: u32,
+    channels: u16,
+    samples: u64,
+    frame_bytes: [u32; 2],
+    md5: &[u8],
+) -> [u8; STREAM_INFO_LEN] {
+    let mut info = [0; STREAM_INFO_LEN];
+    info[0..2].copy_from_slice(&(BLOCK as u16).to_be_bytes());
+    info[2..4].copy_from_slice(&(BLOCK as u16).to_be_bytes());
+    info[4..7].copy_from_slice(&frame_bytes[0].to_be_bytes()[1..]);
+    info[7..10].copy_from_slice(&frame_bytes[1].to_be_bytes()[1..]);
+    let total = if samples > 0xf_ffff_ffff { 0 } else { samples };
+    let packed = u64::from(sample_rate) << 44 | u64::from(channels - 1) << 41 | 15 << 36 | total;
+    info[10..18].copy_from_slice(&packed.to_be_bytes());
+    info[18..34].copy_from_slice(md5);
+    info
 }
 
 impl Encoder for Flac<'_> {
@@ -113,11 +124,10 @@ impl Encoder for Flac<'_> {
         if !self.pending.is_empty() {
             self.encode_pending()?;
         }
-        let end = self.output.stream_position()?;
-        self.output.seek(SeekFrom::Start(self.start + 8))?;
-        let info = self.stream_info();
-        self.output.write_all(&info)?;
-        self.output.seek(SeekFrom::Start(end))?;
+        let frame_bytes = [self.smallest_frame, self.largest_frame];
+        let md5 = self.md5.finalize();
+        let info = stream_info(self.sample_rate, self.channels, self.samples, frame_bytes, &md5);
+        self.output.patch(8, &info)?;
         Ok(self.output.flush()?)
     }
 }

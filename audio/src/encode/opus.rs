@@ -5,7 +5,8 @@ use std::io::Write;
 use ogg::{PacketWriteEndInfo, PacketWriter};
 use opus::{Application, Bitrate, Channels, Encoder as OpusEncoder};
 
-use super::{Encoder, Output, library};
+use super::output::Output;
+use super::{Encoder, library};
 use crate::error::Error;
 use crate::tags::Tags;
 
@@ -17,6 +18,10 @@ const PACKETS_PER_PAGE: u64 = 50;
 const MAX_PACKET_BYTES: usize = 1_275;
 /// Speech gains little above this, and pays twice the time for it.
 const COMPLEXITY: i32 = 5;
+/// Below it speech is hard to follow.
+const LEAST_BPS: u32 = 12_000;
+/// For each channel: above it nobody hears a difference in speech.
+const MOST_BPS: u32 = 64_000;
 /// There is one stream in the file, so any number will do; the same recording gives the same bytes.
 const SERIAL: u32 = 1;
 
@@ -47,10 +52,13 @@ impl<'a> Opus<'a> {
     ) -> Result<Self, Error> {
         let layout = if channels == 1 { Channels::Mono } else { Channels::Stereo };
         let mut encoder = OpusEncoder::new(sample_rate, layout, Application::Voip).map_err(library)?;
-        // The range of RFC 6716 §2.1.1.
-        let bitrate_bps = bitrate_bps.clamp(6_000, 510_000);
+        let bitrate_bps = bitrate_bps.clamp(LEAST_BPS, MOST_BPS * u32::from(channels));
         encoder.set_bitrate(Bitrate::Bits(bitrate_bps as i32)).map_err(library)?;
         encoder.set_complexity(COMPLEXITY).map_err(library)?;
+        // A mean over the recording: pauses cost little and give their bits to speech.
+        encoder.set_vbr(true).map_err(library)?;
+        // Nothing is left out: what a listener takes for silence may be evidence.
+        encoder.set_dtx(false).map_err(library)?;
         let granules_per_frame = u64::from(48_000 / sample_rate);
         let pre_skip = encoder.get_lookahead().map_err(library)?.max(0) as u64 * granules_per_frame;
 

@@ -128,7 +128,7 @@ fn every_compressed_format_cut_in_two_decodes_to_its_first_part() {
     let whole = measure(&fixture.path(), &fixture.file).unwrap().samples_per_channel;
     for format in [Format::Mp3, Format::Opus, Format::Flac] {
         let mut sink = std::io::Cursor::new(Vec::new());
-        let settings = EncodeSettings { format, bitrate_bps: 32_000 };
+        let settings = EncodeSettings::at(format, 32_000);
         transcode(&fixture.path(), &fixture.file, &mut sink, &settings, &Tags::default()).unwrap();
         let bytes = sink.into_inner();
         let (_folder, path) = file_of("cut", &bytes[..bytes.len() / 2]);
@@ -157,7 +157,7 @@ fn bad_input_by_mutation_of_a_recording_is_never_more_than_an_error() {
     let fixture = fixture("073942-1795246782.0.wav");
     for format in Format::ALL {
         let mut sink = std::io::Cursor::new(Vec::new());
-        let settings = EncodeSettings { format, bitrate_bps: 24_000 };
+        let settings = EncodeSettings::at(format, 24_000);
         transcode(&fixture.path(), &fixture.file, &mut sink, &settings, &Tags::default()).unwrap();
         sources.push((format!("ours.{format}"), sink.into_inner()));
     }

@@ -3,9 +3,9 @@
 use std::io::Cursor;
 
 use super::*;
-use crate::{EncodeSettings, Format, Tags, join_legs, mix_down, split_legs, transcode};
+use crate::{Channels, EncodeSettings, Format, Tags, join_legs, split_legs, transcode};
 
-const WAV: EncodeSettings = EncodeSettings { format: Format::Wav, bitrate_bps: 0 };
+const WAV: EncodeSettings = EncodeSettings::at(Format::Wav, 0);
 
 fn decoded(bytes: &[u8]) -> Vec<i16> {
     let (_folder, path) = file_of("kept", bytes);
@@ -17,7 +17,7 @@ fn channel(all: &[i16], channel: usize, channels: usize) -> Vec<i16> {
 }
 
 #[test]
-fn channels_are_kept_as_they_are() {
+fn point_3_channels_are_kept_as_they_are() {
     let fixture = fixture("1795246803.32.raw");
     let (_, source) = samples(&fixture.path(), &fixture.hint()).unwrap();
     let mut sink = Cursor::new(Vec::new());
@@ -27,12 +27,13 @@ fn channels_are_kept_as_they_are() {
 }
 
 #[test]
-fn a_mix_is_the_sum_of_its_channels() {
+fn point_3_a_mix_is_the_sum_of_its_channels() {
     for end in ["1795246803.32.raw", "2a2746688f2eef20-mix.wav", "073942-1795246782.0.wav"] {
         let fixture = fixture(end);
         let (probe, source) = samples(&fixture.path(), &fixture.hint()).unwrap();
         let mut sink = Cursor::new(Vec::new());
-        let done = mix_down(&fixture.path(), &fixture.hint(), &mut sink, &WAV, &Tags::default()).unwrap();
+        let mixed = EncodeSettings { channels: Channels::MixDown, ..WAV };
+        let done = transcode(&fixture.path(), &fixture.hint(), &mut sink, &mixed, &Tags::default()).unwrap();
         let sum: Vec<i16> = source
             .chunks(usize::from(probe.channels))
             .map(|frame| frame.iter().fold(0i16, |sum, &sample| sum.saturating_add(sample)))
@@ -43,7 +44,7 @@ fn a_mix_is_the_sum_of_its_channels() {
 }
 
 #[test]
-fn two_legs_become_left_and_right() {
+fn point_3_two_legs_become_left_and_right() {
     let legs = ["1795246782.0-in.wav", "1795246787.16-out.alaw"].map(fixture);
     let [(_, left), (_, right)] = [0, 1].map(|i| samples(&legs[i].path(), &legs[i].file).unwrap());
     assert!(left.len() > right.len());
@@ -77,7 +78,7 @@ fn legs_of_different_rates_are_not_joined() {
 }
 
 #[test]
-fn stereo_becomes_a_file_for_each_leg() {
+fn point_3_stereo_becomes_a_file_for_each_leg() {
     for (fixture, channels) in
         [(fixture("1795246803.32.raw"), 2), (fixture(".pcap"), 2), (fixture("0bacf4dcdf82f11-mix.wav"), 1)]
     {

@@ -16,7 +16,7 @@ fn endless() -> (tempfile::TempDir, PathBuf) {
 
 fn encode(path: &Path, format: Format, limits: &Limits) -> (Result<u64, Error>, usize) {
     let mut sink = Cursor::new(Vec::new());
-    let settings = EncodeSettings { format, bitrate_bps: 32_000 };
+    let settings = EncodeSettings::at(format, 32_000);
     let done = transcode_within(limits, path, "a.sln", &mut sink, &settings, &Tags::default());
     (done.map(|done| done.duration_ms), sink.into_inner().len())
 }

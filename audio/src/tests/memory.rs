@@ -3,7 +3,7 @@
 use super::*;
 use std::time::Duration;
 
-use crate::{EncodeSettings, Format, Limits, Tags, measure, measure_within, transcode};
+use crate::{EncodeSettings, Format, Limits, Tags, convert, measure, measure_within, transcode};
 
 /// The most memory that this process ever had, in KiB.
 pub(super) fn peak_resident_kib() -> u64 {
@@ -45,8 +45,10 @@ fn an_hour_is_encoded_and_decoded_in_the_memory_of_a_minute() {
     let minute = recording_of(60, &folder.path().join("minute.sln"));
     let hour = recording_of(3_600, &folder.path().join("hour.sln"));
     Format::ALL.into_iter().for_each(|format| encode(&minute, format, 60));
+    resample_to_a_stream(&minute, 60);
     let before = peak_resident_kib();
     Format::ALL.into_iter().for_each(|format| encode(&hour, format, 3_600));
+    resample_to_a_stream(&hour, 3_600);
     let grown = peak_resident_kib() - before;
     assert!(grown < 4 * 1_024, "{grown} KiB more for an hour than for a minute");
 }
@@ -58,8 +60,15 @@ fn recording_of(seconds: usize, path: &Path) -> PathBuf {
     path.to_owned()
 }
 
+fn resample_to_a_stream(path: &Path, seconds: u64) {
+    let settings = EncodeSettings { sample_rate: Some(44_100), ..EncodeSettings::ARCHIVE };
+    let mut sink = std::io::sink();
+    let done = convert(File::open(path).unwrap(), "a.sln", &mut sink, &settings, &Tags::default()).unwrap();
+    assert_eq!(done.samples_per_channel, seconds * 44_100);
+}
+
 fn encode(path: &Path, format: Format, seconds: u64) {
-    let settings = EncodeSettings { format, bitrate_bps: 24_000 };
+    let settings = EncodeSettings::at(format, 24_000);
     let kept = path.with_extension("kept");
     let done = transcode(path, "a.sln", &mut new_file(&kept), &settings, &Tags::default()).unwrap();
     assert_eq!((done.duration_ms, done.source.bytes), (seconds * 1_000, seconds * 16_000));
@@ -122,7 +131,7 @@ fn one_of_each_container() -> Vec<(String, Vec<u8>, std::ops::Range<usize>)> {
     let tags = Tags { title: Some("a call".to_owned()), ..Tags::default() };
     for (format, header) in [(Format::Mp3, 0..200), (Format::Flac, 0..160), (Format::Opus, 0..200)] {
         let mut sink = std::io::Cursor::new(Vec::new());
-        let settings = EncodeSettings { format, bitrate_bps: 24_000 };
+        let settings = EncodeSettings::at(format, 24_000);
         transcode(&source.path(), &source.file, &mut sink, &settings, &tags).unwrap();
         add(&format!("ours.{format}"), sink.into_inner(), header);
     }

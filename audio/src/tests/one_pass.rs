@@ -21,7 +21,7 @@ fn one_pass_yields_the_bytes_both_hashes_the_length_the_peaks_and_the_quality() 
     for fixture in manifest().iter().filter(|fixture| fixture.is_decodable() && fixture.channels <= 2) {
         for format in Format::ALL {
             let name = format!("{format} of {}", fixture.file);
-            let settings = EncodeSettings { format, bitrate_bps: 32_000 };
+            let settings = EncodeSettings::at(format, 32_000);
             let mut sink = Cursor::new(Vec::new());
             let done = transcode(&fixture.path(), &fixture.hint(), &mut sink, &settings, &Tags::default()).unwrap();
             assert_eq!(done.source, digest_of(fixture), "{name}");
@@ -55,7 +55,7 @@ fn what_is_behind_the_audio_is_hashed_too() {
 
 #[test]
 fn each_leg_has_its_own_hash() {
-    const WAV: EncodeSettings = EncodeSettings { format: Format::Wav, bitrate_bps: 0 };
+    const WAV: EncodeSettings = EncodeSettings::at(Format::Wav, 0);
     let legs = ["1795246782.0-in.wav", "1795246787.16-out.alaw"].map(fixture);
     let paths = [legs[0].path(), legs[1].path()];
     let mut joined = Cursor::new(Vec::new());

@@ -1,7 +1,7 @@
 //! What is written decodes to what was read.
 
 use super::*;
-use crate::{EncodeSettings, Format, Tags, Transcoded, measure, transcode};
+use crate::{BitrateMode, EncodeSettings, Format, Tags, Transcoded, measure, transcode};
 
 fn tags() -> Tags {
     let text = |value: &str| Some(value.to_owned());
@@ -18,7 +18,7 @@ fn tags() -> Tags {
 }
 
 fn settings(format: Format) -> EncodeSettings {
-    EncodeSettings { format, bitrate_bps: if format == Format::Opus { 24_000 } else { 32_000 } }
+    EncodeSettings::at(format, if format == Format::Opus { 24_000 } else { 32_000 })
 }
 
 fn encode(path: &Path, hint: &str, settings: &EncodeSettings) -> (tempfile::TempDir, PathBuf, Transcoded) {
@@ -39,7 +39,7 @@ pub(super) fn correlation(a: &[i16], b: &[i16]) -> (f64, i32) {
 }
 
 #[test]
-fn every_recording_comes_out_of_every_encoder_as_long_as_it_went_in() {
+fn point_2_every_recording_comes_out_of_every_encoder_as_long_as_it_went_in() {
     for fixture in manifest().iter().filter(|fixture| fixture.is_decodable()) {
         let source = measure(&fixture.path(), &fixture.hint()).unwrap();
         for format in Format::ALL {
@@ -59,7 +59,7 @@ fn every_recording_comes_out_of_every_encoder_as_long_as_it_went_in() {
 }
 
 #[test]
-fn flac_and_wav_keep_every_bit() {
+fn point_2_flac_and_wav_keep_every_bit() {
     for end in ["073942-1795246782.0.wav", "1795246803.32.raw", "1795246784.6.g722", "2a2746688f2eef20-mix.wav"] {
         let fixture = fixture(end);
         let (_, source) = samples(&fixture.path(), &fixture.hint()).unwrap();
@@ -71,7 +71,7 @@ fn flac_and_wav_keep_every_bit() {
 }
 
 #[test]
-fn mp3_and_opus_keep_the_speech_in_its_place() {
+fn point_2_mp3_and_opus_keep_the_speech_in_its_place() {
     for end in [
         "073942-1795246782.0.wav",
         "1795246799.20.sln16",
@@ -90,7 +90,7 @@ fn mp3_and_opus_keep_the_speech_in_its_place() {
 }
 
 #[test]
-fn every_length_survives_to_the_sample() {
+fn point_2_every_length_survives_to_the_sample() {
     for (frames, channels, rate) in
         [(1, 1, 8_000), (31, 1, 8_000), (159, 2, 8_000), (160, 1, 8_000), (161, 1, 16_000), (575, 1, 8_000)]
             .into_iter()
@@ -119,7 +119,7 @@ fn every_rate_of_mp3_and_opus_stays_as_it_is() {
                 for bitrate_bps in [6_000, 16_000, 32_000, 64_000, 500_000] {
                     let signal = tones(rate as usize / 2, usize::from(channels), rate);
                     let (_source_folder, path) = file_of("source.wav", &wav(&signal, channels, rate));
-                    let (_folder, kept, _) = encode(&path, "source.wav", &EncodeSettings { format, bitrate_bps });
+                    let (_folder, kept, _) = encode(&path, "source.wav", &EncodeSettings::at(format, bitrate_bps));
                     let again = measure(&kept, "kept").unwrap();
                     let expected = (u64::from(rate / 2), rate, channels);
                     let name = format!("{format} {bitrate_bps}");
@@ -161,7 +161,7 @@ fn a_file_may_begin_in_the_middle_of_its_sink() {
 }
 
 #[test]
-fn the_tags_are_in_the_file() {
+fn point_2_the_tags_are_in_the_file() {
     let fixture = fixture("073942-1795246782.0.wav");
     for format in Format::ALL {
         let (_folder, kept, _) = encode(&fixture.path(), &fixture.file, &settings(format));
@@ -220,4 +220,91 @@ fn flac_of_telephone_speech_is_as_small_as_the_reference_encoders() {
     let (_folder, kept, _) = encode(&fixture.path(), &fixture.file, &settings(Format::Flac));
     let size = std::fs::metadata(kept).unwrap().len();
     assert!(size < 105_500, "{size}");
+}
+
+#[test]
+fn point_2_mp3_of_a_variable_bit_rate_is_as_long_as_its_source_for_us_and_for_ffmpeg() {
+    let mut sizes = Vec::new();
+    for (end, rate) in [("073942-1795246782.0.wav", 8_000), ("1795246799.20.sln16", 16_000)] {
+        let fixture = manifest().into_iter().rfind(|fixture| fixture.file.ends_with(end)).unwrap();
+        let source = measure(&fixture.path(), &fixture.hint()).unwrap();
+        for quality in [0, 5, 9, 200] {
+            let bitrate_mode = BitrateMode::Variable { quality };
+            let settings = EncodeSettings { bitrate_mode, ..EncodeSettings::STANDARD };
+            let (_folder, kept, done) = encode(&fixture.path(), &fixture.hint(), &settings);
+            let again = measure(&kept, "kept.mp3").unwrap();
+            assert_eq!((again.samples_per_channel, again.sample_rate), (source.samples_per_channel, rate), "{quality}");
+            assert_eq!(ffmpeg_samples(&kept) as u64, source.samples_per_channel, "{quality}");
+            assert_eq!(done.bitrate_bps, 0);
+            let bytes = std::fs::read(&kept).unwrap();
+            assert!(bytes[..1_024].windows(4).any(|four| four == b"Xing"));
+            sizes.push(bytes.len());
+        }
+    }
+    for sizes in sizes.chunks(4) {
+        assert!(sizes[0] > sizes[1] && sizes[1] > sizes[2] && sizes[2] == sizes[3], "{sizes:?}");
+    }
+}
+
+/// LAME's own program writes the same table, up to the tag that it places behind the file's name.
+#[test]
+fn point_2_the_table_of_a_variable_bit_rate_says_where_each_hundredth_begins() {
+    // Silence, then noise: the second half takes more bytes than the first.
+    let mut dice = Dice(11);
+    let mut signal = vec![0; 30 * 8_000];
+    signal.extend((0..30 * 8_000).map(|_| dice.roll(20_000) as i16 - 10_000));
+    let (_folder, source) = file_of("source.wav", &wav(&signal, 1, 8_000));
+    let bitrate_mode = BitrateMode::Variable { quality: 4 };
+    let settings = EncodeSettings { bitrate_mode, ..EncodeSettings::STANDARD };
+    let mut sink = std::io::Cursor::new(Vec::new());
+    transcode(&source, "source.wav", &mut sink, &settings, &Tags::default()).unwrap();
+    let bytes = sink.into_inner();
+    let tag = bytes.windows(4).position(|four| four == b"Xing").unwrap();
+    let word = |at: usize| u32::from_be_bytes(*bytes[tag + at..].first_chunk().unwrap());
+    assert_eq!((word(4), word(12) as usize), (0xf, bytes.len()));
+    // Where the frames really are.
+    let (mut places, mut at) = (Vec::new(), 0);
+    while let Some(header) = crate::mpeg::frame_header(&bytes[at..]) {
+        places.push(at);
+        at += header.len;
+    }
+    assert_eq!((at, places.len()), (bytes.len(), word(8) as usize + 1), "the first frame is the tag");
+    for percent in 0..100 {
+        let told = f64::from(bytes[tag + 16 + percent]) / 256.0;
+        let exact = places[1 + percent * (places.len() - 1) / 100] as f64 / bytes.len() as f64;
+        assert!((told - exact).abs() < 0.02, "{percent} %: {told} instead of {exact}");
+    }
+    assert!(bytes[tag + 16 + 50] < 100, "half of the time is less than half of the bytes");
+}
+
+#[test]
+fn point_2_opus_stays_between_12_and_64_kilobits_a_channel_and_leaves_nothing_out() {
+    for (channels, asked, taken) in
+        [(1u16, 1, 12_000), (1, 24_000, 24_000), (1, 500_000, 64_000), (2, 500_000, 128_000)]
+    {
+        let (_folder, source) = file_of("source.wav", &wav(&tones(80_000, channels.into(), 8_000), channels, 8_000));
+        let (_folder, kept, done) = encode(&source, "source.wav", &EncodeSettings::at(Format::Opus, asked));
+        assert_eq!(done.bitrate_bps, taken);
+        let bits = std::fs::metadata(kept).unwrap().len() as f64 * 8.0 / 10.0;
+        assert!(bits < f64::from(taken) * 1.2 + 3_000.0, "{taken}: {bits} bit/s");
+    }
+    // Silence has packets too, each 20 ms of it.
+    let (_folder, silence) = file_of("silence.wav", &wav(&[0; 80_000], 1, 8_000));
+    let (_folder, kept, _) = encode(&silence, "silence.wav", &EncodeSettings::COMPACT);
+    let mut reader = ogg::PacketReader::new(File::open(kept).unwrap());
+    let packets: Vec<_> = std::iter::from_fn(|| reader.read_packet().unwrap()).skip(2).collect();
+    assert!((500..=502).contains(&packets.len()), "{} packets", packets.len());
+    assert!(packets.iter().all(|packet| packet.data.len() > 2), "a packet of two bytes says that nothing is sent");
+}
+
+#[test]
+fn point_2_the_defaults_of_the_tiers_are_what_was_measured() {
+    let (compact, standard, archive) = (EncodeSettings::COMPACT, EncodeSettings::STANDARD, EncodeSettings::ARCHIVE);
+    assert_eq!(EncodeSettings::default(), standard);
+    let fixture = fixture("073942-1795246782.0.wav");
+    let [compact, standard, archive] = [compact, standard, archive].map(|settings| {
+        let (_folder, kept, done) = encode(&fixture.path(), &fixture.file, &settings);
+        std::fs::metadata(kept).unwrap().len() as f64 * 8.0 / done.duration_ms as f64
+    });
+    assert!(compact < standard && standard < archive, "{compact} {standard} {archive} kbit/s");
 }
