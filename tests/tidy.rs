@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("collector", &["archive", "audio"]),
     ("rotation", &["archive"]),
     ("ftp", &["archive"]),
-    ("api", &["archive"]),
+    ("api", &["archive", "audio"]),
 ];
 
 #[test]

@@ -19,6 +19,9 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// The most connections served at a time, and so the most requests; more wait to be accepted.
     pub max_connections: usize,
+    /// The most downloads converted to another format (`?format=`) at a time, each in a thread of its own that waits for
+    /// its listener; more are asked to come back later.
+    pub conversions: usize,
     /// How long a request may take until its answer begins; sending a recording may take as long as it moves.
     #[serde(deserialize_with = "archive::units::duration")]
     pub request_timeout: Duration,
@@ -37,6 +40,7 @@ impl Default for Config {
             operations_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             trusted_proxies: Vec::new(),
             max_connections: 1024,
+            conversions: 8,
             request_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
@@ -52,6 +56,9 @@ impl Config {
     pub fn validate(&self) -> Result<(), String> {
         if self.max_connections == 0 {
             return Err("max_connections is 0: set it to 1 or more".to_owned());
+        }
+        if self.conversions == 0 {
+            return Err("conversions is 0: set it to 1 or more".to_owned());
         }
         if self.request_timeout.is_zero() {
             return Err("request_timeout is 0: set it to some seconds, such as \"30 s\"".to_owned());
@@ -82,6 +89,7 @@ mod tests {
         let base = Config::default;
         for (config, key) in [
             (Config { max_connections: 0, ..base() }, "max_connections"),
+            (Config { conversions: 0, ..base() }, "conversions"),
             (Config { request_timeout: Duration::ZERO, ..base() }, "request_timeout"),
             (Config { stall_timeout: Duration::from_secs(1), ..base() }, "stall_timeout"),
             (Config { operations_listen: base().listen, ..base() }, "operations_listen"),

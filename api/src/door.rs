@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive::Archive;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
@@ -17,6 +18,8 @@ pub(crate) struct Door {
     pub(crate) request_timeout: Duration,
     /// Every download in progress holds a token of it, so that stopping waits until each is in the audit.
     pub(crate) downloads: TaskTracker,
+    /// One permit for each conversion at a time.
+    pub(crate) conversions: Arc<Semaphore>,
 }
 
 impl Door {
@@ -26,6 +29,7 @@ impl Door {
             trusted_proxies: config.trusted_proxies.clone().into(),
             request_timeout: config.request_timeout,
             downloads: TaskTracker::new(),
+            conversions: Arc::new(Semaphore::new(config.conversions)),
         }
     }
 }

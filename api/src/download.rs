@@ -1,9 +1,11 @@
 //! A download on its way: the bytes as the connection takes them, and one row of the audit when it is over, whichever
 //! way it ends.
 
-use std::sync::Arc;
+use std::fmt::Display;
+use std::sync::{Arc, OnceLock};
 
 use archive::{Actor, Archive, RecordingId, Result, TenantId};
+use audio::Format;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::Stream;
@@ -20,8 +22,10 @@ pub(crate) struct Download {
     pub(crate) recording: RecordingId,
     /// Where in the recording it begins.
     pub(crate) offset: u64,
-    /// How many bytes were asked for.
-    pub(crate) length: u64,
+    /// How many bytes were asked for; of a conversion known at its end.
+    pub(crate) length: Arc<OnceLock<u64>>,
+    /// What it is converted to.
+    pub(crate) format: Option<Format>,
     /// How many the connection has taken.
     pub(crate) sent: u64,
     /// Held until the row is noted, so that stopping waits for it.
@@ -30,16 +34,19 @@ pub(crate) struct Download {
 
 impl Download {
     /// The body of the answer: `first` and then `rest`, each block read when the connection has taken the one before.
-    pub(crate) fn into_body(
+    pub(crate) fn into_body<E>(
         mut self,
         first: Option<Bytes>,
-        rest: impl Stream<Item = Result<Bytes>> + Send + 'static,
-    ) -> Body {
+        rest: impl Stream<Item = std::result::Result<Bytes, E>> + Send + 'static,
+    ) -> Body
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
         let blocks = stream::iter(first).map(Ok).chain(rest);
         Body::from_stream(blocks.inspect(move |block| self.note(block)))
     }
 
-    fn note(&mut self, block: &Result<Bytes>) {
+    fn note(&mut self, block: &std::result::Result<Bytes, impl Display>) {
         match block {
             Ok(block) => {
                 self.sent += block.len() as u64;
@@ -55,7 +62,11 @@ impl Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        let detail = json!({ "bytes": self.sent, "offset": self.offset, "complete": self.sent == self.length });
+        let complete = self.length.get() == Some(&self.sent);
+        let mut detail = json!({ "bytes": self.sent, "offset": self.offset, "complete": complete });
+        if let Some(format) = self.format {
+            detail["format"] = format.as_str().into();
+        }
         let target = Some(self.recording.to_string());
         self.archive.note_read(&self.actor, "recording.download", self.tenant, target, &detail);
     }

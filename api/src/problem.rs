@@ -123,6 +123,18 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
     }
 
+    /// The recording cannot be had in the format that was asked for.
+    pub(crate) fn not_convertible(detail: String) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not_convertible", detail)
+    }
+
+    /// As many recordings are being converted as may be.
+    pub(crate) fn too_many_conversions() -> Self {
+        let detail = "too many recordings are being converted: try again later, or take it as it is kept";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_conversions", detail)
+            .with(RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
     /// The request took too long.
     pub(crate) fn timeout() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long")

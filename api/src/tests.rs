@@ -4,6 +4,7 @@ mod access;
 mod around;
 mod audio;
 mod changes;
+mod conversion;
 mod isolation;
 mod moves;
 mod search;

@@ -160,7 +160,8 @@ async fn the_waveform_is_its_peaks_and_duration() {
     let (http, path) = start().await;
     let answer = http.get("pbx", &path.replace("/audio", "/waveform")).await;
     assert_eq!(answer.json(), json!({ "peaks": [1, 2, 3], "duration_ms": 10_000 }));
-    let refused = http.get("pbx", &format!("{path}?format=wav")).await.problem(400, "unknown_field");
+    let waveform = path.replace("/audio", "/waveform");
+    let refused = http.get("pbx", &format!("{waveform}?format=wav")).await.problem(400, "unknown_field");
     assert_eq!(refused["field"], "format");
     http.finish().await;
 }

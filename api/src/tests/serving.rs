@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::{Config, HttpServer};
 
 /// Nothing here takes this long unless it hangs.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A door on sockets of its own.
 struct Serving {
