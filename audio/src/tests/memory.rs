@@ -28,7 +28,8 @@ fn is_alone(name: &str) -> bool {
     let mut child = std::process::Command::new("sh");
     child.args(["-c", &format!("ulimit -v {SPACE_KIB} && exec \"$0\" \"$@\"")]).arg(std::env::current_exe().unwrap());
     let name = format!("tests::memory::{name}");
-    let output = child.args(["--exact", &name, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let output =
+        child.args(["--exact", &name, "--nocapture"]).env(ALONE, "1").env("RUST_BACKTRACE", "0").output().unwrap();
     let (told, cried) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let end = cried.len().saturating_sub(4_000);
     assert!(output.status.success() && told.contains("1 passed"), "{told}\n{}", cried.get(end..).unwrap_or(&cried));
