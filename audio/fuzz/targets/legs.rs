@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use audio::Tags;
+use audio::{Channels, EncodeSettings, Tags};
 use harness::{RAW_NAMES, Recording, check, choices, settings, sound, watch};
 use libfuzzer_sys::fuzz_target;
 
@@ -33,7 +33,8 @@ fuzz_target!(init: watch(), |data: &[u8]| {
         }
         1 => {
             let mut sink = Cursor::new(Vec::new());
-            let mixed = audio::mix_down(legs[0].holding(bytes), name(left_name), &mut sink, &settings, &tags);
+            let settings = EncodeSettings { channels: Channels::MixDown, ..settings };
+            let mixed = audio::transcode(legs[0].holding(bytes), name(left_name), &mut sink, &settings, &tags);
             let Some(done) = sound(mixed) else { return };
             check(&sink.into_inner(), settings.format, (done.samples_per_channel, done.sample_rate, 1));
         }
