@@ -39,8 +39,8 @@ pub(super) fn declaration(dir: &Path, secrets: &Secrets) -> anyhow::Result<Decla
         ],
         "tiers": [
             { "code": "premium", "name": "A year, MP3", "days": 365, "quota": "5 GB", "format": "mp3", "bitrate": 32_000 },
-            { "code": "compact", "name": "200 kB a PBX, Opus", "quota": "200 kB", "format": "opus", "bitrate": 24_000 },
-            { "code": "month", "name": "30 days, MP3", "days": 30, "format": "mp3", "bitrate": 24_000 },
+            { "code": "compact", "name": "200 kB a PBX, Opus", "quota": "200 kB", "format": "opus", "bitrate": 16_000 },
+            { "code": "month", "name": "30 days, MP3", "days": 30, "format": "mp3", "bitrate": 32_000 },
         ],
         "tenants": [
             { "code": "acme", "name": "Acme", "reseller": "northwind", "tier": "premium", "time_zone": "Europe/Madrid" },
