@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-s3 bench-audio bench-archive fuzz check fmt fmt-check clippy doc deny setup setup-build setup-fuzz setup-test \
+.PHONY: help demo test test-all test-s3 bench-audio bench-archive fuzz check fmt fmt-check clippy doc deny setup setup-build setup-fuzz setup-test \
 	setup-rust clean
 
 # More for the command: make demo ARGS="--http 127.0.0.1:9000", make test ARGS=isolation
@@ -20,6 +20,9 @@ test: setup-build setup-test ## run every test, on SQLite and on a PostgreSQL an
 
 test-s3: setup-build ## run the store suite against the server that FONOTECA_TEST_S3 names: a Garage, a MinIO
 	@tests/services/s3 run $(CARGO) test --locked -p archive -- s3_of_another_make fault_ $(ARGS)
+
+test-all: setup-build setup-test ## run also what takes minutes and 15 GB: how statements go about ten million recordings
+	@tests/services/postgres run tests/services/s3 run $(CARGO) test --workspace --locked --no-fail-fast $(ARGS) -- --include-ignored
 
 bench-audio: setup-build ## what transcoding costs and how it sounds (ARGS=FILES, ARGS=memory or ARGS=sound)
 	@python=""; if [ "$(firstword $(ARGS))" = sound ]; then python=$$(.ci/pesq); fi; \

@@ -165,10 +165,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Brings the catalogue's schema up to date, and ends
+    /// Brings the catalogue's schema up to date, or moves the catalogue to another database, and ends
     Migrate {
         #[command(flatten)]
         config: ConfigFile,
+        /// Moves this catalogue, on which nothing may be at work: sqlite:PATH or postgres://…
+        #[arg(long, value_name = "URL", requires = "to")]
+        from: Option<String>,
+        /// Into this empty database; then point the configuration at it
+        #[arg(long, value_name = "URL", requires = "from")]
+        to: Option<String>,
     },
     /// Says which version this is
     Version,
@@ -201,6 +207,21 @@ pub(crate) enum StoresCommand {
 pub(crate) enum AuditCommand {
     /// Follows the audit's chain from its beginning; exit code 1 when it is broken
     Verify,
+    /// Lists who did what, newest first
+    List {
+        /// Only what concerns this tenant, by code
+        #[arg(long, conflicts_with = "pbx")]
+        tenant: Option<String>,
+        /// Only what concerns this PBX, by code
+        #[arg(long)]
+        pbx: Option<String>,
+        /// At most so many rows
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What `serve` is made of.
@@ -218,4 +239,14 @@ pub(crate) enum Part {
 
 impl Part {
     pub(crate) const ALL: [Self; 4] = [Self::Collector, Self::Rotation, Self::Ftp, Self::Http];
+
+    /// What `--only` calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Collector => "collector",
+            Self::Rotation => "rotation",
+            Self::Ftp => "ftp",
+            Self::Http => "http",
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! The commands: each opens what it needs, asks the crate that decides, and prints the answer.
 
 mod apply;
+mod audit;
 mod collect;
 mod hold;
+mod migrate;
 mod retry;
 mod rotate;
 mod stores;
@@ -58,14 +60,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Command::Release { config, hold } => hold::release(&read(&config)?, &hold).await,
         Command::Undelete { config, recording } => hold::undelete(&read(&config)?, &recording).await,
-        Command::Audit { config, command: AuditCommand::Verify } => verify::verify_audit(&read(&config)?).await,
-        Command::CheckConfig { config } => check_config(&config.config).await,
-        Command::Migrate { config } => {
-            let archive = instance::open_archive_for(&read(&config)?, "migrate").await?;
-            say(&format!("the {} catalogue is up to date", archive.engine()));
-            archive.close().await?;
-            Ok(Outcome::Done)
+        Command::Audit { config, command: AuditCommand::Verify } => audit::verify(&read(&config)?).await,
+        Command::Audit { config, command: AuditCommand::List { tenant, pbx, limit, json } } => {
+            audit::list(&read(&config)?, tenant.as_deref(), pbx.as_deref(), limit, Form::of_flag(json)).await
         }
+        Command::CheckConfig { config } => check_config(&config.config).await,
+        Command::Migrate { from: Some(from), to: Some(to), .. } => migrate::move_catalogue(&from, &to).await,
+        Command::Migrate { config, .. } => migrate::migrate(&read(&config)?).await,
         Command::Version => {
             say(concat!("fonoteca ", env!("CARGO_PKG_VERSION")));
             Ok(Outcome::Done)

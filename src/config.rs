@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use archive::StoreConfig;
 use serde::Deserialize;
@@ -15,9 +16,15 @@ use crate::WrongUse;
 pub(crate) struct Config {
     /// Where this instance keeps what is its own: the SQLite catalogue, the landing zone, made certificates.
     pub(crate) data_dir: PathBuf,
+    /// How long what is under way when the service is told to stop may take to finish.
+    #[serde(default = "a_minute", deserialize_with = "archive::units::duration")]
+    pub(crate) shutdown_timeout: Duration,
     /// The catalogue.
     #[serde(default)]
     pub(crate) database: Database,
+    /// The audit.
+    #[serde(default)]
+    pub(crate) audit: Audit,
     /// The stores; the first takes what no tier directs elsewhere.
     pub(crate) stores: Vec<Store>,
     /// Logging.
@@ -44,6 +51,27 @@ pub(crate) struct Database {
     /// `sqlite:PATH` or `postgres://…`; without it, `catalogue.db` in `data_dir`. `env:NAME` and `file:PATH` say where
     /// it stands.
     pub(crate) url: Option<String>,
+    /// Connections to it; of SQLite, the readers beside the one writer.
+    pub(crate) connections: Option<u32>,
+}
+
+/// The audit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Audit {
+    /// How long its rows, and the reports of runs, are kept.
+    #[serde(deserialize_with = "archive::units::duration")]
+    pub(crate) keep: Duration,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(10 * 365 * 86_400) }
+    }
+}
+
+fn a_minute() -> Duration {
+    Duration::from_secs(60)
 }
 
 /// A store: its name, its address, and everything else, which the archive reads and checks.
@@ -126,6 +154,12 @@ impl Config {
         for store in config.store_configs() {
             store.check().map_err(|what| format!("[[stores]] {what}"))?;
         }
+        if config.database.connections.is_some_and(|connections| !(2..=1000).contains(&connections)) {
+            return Err("[database] connections: choose from 2 to 1000".to_owned());
+        }
+        if config.audit.keep < Duration::from_secs(30 * 86_400) {
+            return Err("[audit] keep is too short to look into anything: make it \"30 days\" or more".to_owned());
+        }
         config.http.validate().map_err(|what| format!("[http] {what}"))?;
         config.ftp.validate().map_err(|what| format!("[ftp] {what}"))?;
         config.collector.validate().map_err(|what| format!("[collector] {what}"))?;
@@ -183,7 +217,7 @@ mod tests {
         for key in archive::store_keys() {
             assert!(example.contains(&format!("\n#: {key} = ")), "[[stores]] {key} is not in the example");
         }
-        for section in ["database", "log", "http", "ftp", "collector", "rotation"] {
+        for section in ["database", "audit", "log", "http", "ftp", "collector", "rotation"] {
             let unknown = format!("{LEAST}[{section}]\nno_such_key = 1\n");
             let error = toml::from_str::<Config>(&unknown).unwrap_err();
             // serde names every key that it expected.
@@ -229,9 +263,18 @@ mod tests {
 
     #[test]
     fn a_wrong_value_names_its_section_and_line() {
-        for addition in ["[rotation]\ngrace = \"5 min\"", "[rotation]\nschedule = \"whenever\"", "[http]\nlisten = 5"] {
+        for addition in [
+            "[audit]\nkeep = \"1 h\"",
+            "[database]\nconnections = 0",
+            "[rotation]\ngrace = \"5 min\"",
+            "[rotation]\nschedule = \"whenever\"",
+            "[http]\nlisten = 5",
+        ] {
             let complaint = Config::parse(&format!("{LEAST}{addition}\n")).unwrap_err();
-            assert!(complaint.contains("rotation") || complaint.contains("line"), "{complaint}");
+            assert!(
+                ["rotation", "line", "[audit] keep", "[database] connections"].iter().any(|it| complaint.contains(it)),
+                "{complaint}"
+            );
         }
     }
 }

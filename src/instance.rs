@@ -73,7 +73,10 @@ pub(crate) async fn open_archive_to_rotate(config: &Config) -> anyhow::Result<(I
 }
 
 async fn open_archive_as(config: &Config, instance: String) -> anyhow::Result<Arc<Archive>> {
-    let options = Options::new(config.database_url()?, config.store_configs(), instance);
+    let options = Options {
+        connections: config.database.connections,
+        ..Options::new(config.database_url()?, config.store_configs(), instance)
+    };
     let archive = Archive::open(options).await.map_err(WrongUse::because)?;
     Ok(Arc::new(archive))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use archive::Archive;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,12 @@ const FLUSH_READS_EVERY: Duration = Duration::from_millis(100);
 const WATCH_STORES_EVERY: Duration = Duration::from_secs(5);
 /// How often the audit is sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
+/// How often old rows of the audit are looked for.
+const TRIM_EVERY: Duration = Duration::from_secs(3600);
+/// How often an instance says that it is at work.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
+/// How long the last writing to the catalogue may take.
+const LAST_WORDS: Duration = Duration::from_secs(15);
 
 /// The parts of a service, every one of them open: whatever cannot be opened has ended the start by now.
 pub(crate) struct Service {
@@ -30,6 +36,9 @@ pub(crate) struct Service {
     rotation: Option<rotation::Rotation>,
     ftp: Option<ftp::FtpServer>,
     http: Option<api::HttpServer>,
+    shutdown_timeout: Duration,
+    keep_audit_for: Duration,
+    parts: String,
     _lock: InstanceLock,
 }
 
@@ -66,7 +75,9 @@ impl Service {
             ),
             false => None,
         };
-        Ok(Self { archive, collector, rotation, ftp, http, _lock: lock })
+        let (shutdown_timeout, keep_audit_for) = (config.shutdown_timeout, config.audit.keep);
+        let parts = parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", ");
+        Ok(Self { archive, collector, rotation, ftp, http, shutdown_timeout, keep_audit_for, parts, _lock: lock })
     }
 
     /// The archive.
@@ -80,13 +91,17 @@ impl Service {
         http.chain(self.ftp.iter().map(|it| ("ftp", it.local_addr()))).collect()
     }
 
-    /// Runs until SIGTERM or SIGINT (or `stop`), then lets every part finish what it is doing. A second signal ends at
-    /// once: nothing is lost by that either, it only takes longer to go on.
+    /// Runs until SIGTERM or SIGINT (or `stop`), then lets every part finish what it is doing, within the time that the
+    /// configuration allows. A second signal ends at once. What is not finished is given back: another instance, or the
+    /// next start, does it again, and what this process might still commit is refused.
     ///
     /// # Errors
     /// When a part ends by itself: a service that lacks one must not look like a whole one.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { archive, collector, rotation, ftp, http, _lock } = self;
+        let Self { archive, collector, rotation, ftp, http, shutdown_timeout, keep_audit_for, parts: names, _lock } =
+            self;
+        // Before anybody is told that it runs: who is told may stop it.
+        let mut signals = Signals::new()?;
         let mut parts = JoinSet::new();
         if let Some(collector) = collector {
             let stop = stop.clone();
@@ -121,11 +136,14 @@ impl Service {
         // The audit's loop outlives the doors, so that what they noted last is written too.
         let last = CancellationToken::new();
         let audit = TaskTracker::new();
-        audit.spawn(keep_audit(Arc::clone(&archive), last.clone()));
+        audit.spawn(keep_audit(Arc::clone(&archive), keep_audit_for, last.clone()));
+        audit.spawn(announce(Arc::clone(&archive), last.clone()));
         audit.spawn(watch_stores(Arc::clone(&archive), stop.clone()));
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        tracing::info!("at work: {names}");
         let ended_early = tokio::select! {
-            ended = wait_for_end(&stop) => ended.map(|()| None)?,
+            () = signals.next() => None,
+            () = stop.cancelled() => None,
             Some(ended) = parts.join_next() => Some(ended.unwrap_or("a part that panicked")),
         };
         if let Some(part) = ended_early {
@@ -137,15 +155,21 @@ impl Service {
         stop.cancel();
         tokio::select! {
             () = async { while parts.join_next().await.is_some() {} } => {}
-            signal = next_signal() => {
-                signal?;
-                tracing::warn!("stopping at once");
+            () = tokio::time::sleep(shutdown_timeout) => {
+                tracing::warn!("not everything was finished within {shutdown_timeout:?}: giving back the rest");
             }
+            () = signals.next() => tracing::warn!("stopping at once"),
         }
+        parts.abort_all();
         last.cancel();
         audit.close();
-        audit.wait().await;
-        archive.close().await.context("close the catalogue")?;
+        let given_back = async {
+            audit.wait().await;
+            archive.retire_instance().await.context("give back claims and leases")?;
+            archive.close().await.context("close the catalogue")
+        };
+        // A catalogue that does not answer must not keep the process: leases end by themselves.
+        tokio::time::timeout(LAST_WORDS, given_back).await.context("close the catalogue")??;
         match ended_early {
             Some(part) => anyhow::bail!("{part} ended by itself"),
             None => Ok(()),
@@ -159,21 +183,38 @@ pub(crate) fn open_collector(config: &Config, archive: &Arc<Archive>) -> anyhow:
         .map_err(|error| WrongUse::because(format!("collector: {error}")))
 }
 
-async fn wait_for_end(stop: &CancellationToken) -> anyhow::Result<()> {
-    tokio::select! {
-        signal = next_signal() => signal,
-        () = stop.cancelled() => Ok(()),
+/// The two signals that end a service.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
-async fn next_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Says every five seconds that this instance is at work, until told to stop.
+async fn announce(archive: Arc<Archive>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(ANNOUNCE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = archive.announce_instance().await {
+            tracing::error!("failed to say that this instance is at work: {error}");
+        }
     }
-    Ok(())
 }
 
 /// Looks after the stores until told to stop.
@@ -188,16 +229,18 @@ async fn watch_stores(archive: Arc<Archive>, stop: CancellationToken) {
     }
 }
 
-/// Writes noted reads every 100 ms and seals the audit every second, until told to stop.
-async fn keep_audit(archive: Arc<Archive>, stop: CancellationToken) {
-    let mut flush = tokio::time::interval(FLUSH_READS_EVERY);
-    let mut seal = tokio::time::interval(SEAL_EVERY);
-    flush.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    seal.set_missed_tick_behavior(MissedTickBehavior::Skip);
+/// Writes noted reads every 100 ms, seals the audit every second and trims it every hour, until told to stop.
+async fn keep_audit(archive: Arc<Archive>, keep: Duration, stop: CancellationToken) {
+    let [mut flush, mut seal, mut trim] = [FLUSH_READS_EVERY, SEAL_EVERY, TRIM_EVERY].map(|every| {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        ticks
+    });
     loop {
         let result = tokio::select! {
             _ = flush.tick() => archive.flush_reads().await,
             _ = seal.tick() => archive.seal_audit().await,
+            _ = trim.tick() => archive.trim_audit(keep).await.map(|trimmed| trimmed.rows),
             () = stop.cancelled() => break,
         };
         if let Err(error) = result {

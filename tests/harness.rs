@@ -83,8 +83,16 @@ impl Fonoteca {
     /// and `pbx` (acme), an FTP account of each PBX's name
     /// (and for acme a second one, `acme-2`).
     pub(crate) fn new(engine: Engine) -> Self {
+        Self::start(engine, (engine == Engine::Postgres).then(new_postgres_database))
+    }
+
+    /// As [`Fonoteca::new`], on that PostgreSQL.
+    pub(crate) fn on_database(url: &str) -> Self {
+        Self::start(Engine::Postgres, Some(url.to_owned()))
+    }
+
+    fn start(engine: Engine, database: Option<String>) -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let database = (engine == Engine::Postgres).then(new_postgres_database);
         let fonoteca = Self { directory, engine, database };
         std::fs::create_dir_all(fonoteca.spool()).expect("make the spool");
         fonoteca.configure("");
@@ -191,10 +199,65 @@ impl Fonoteca {
         path
     }
 
+    /// Writes the configuration of another instance on the same catalogue and stores; `more` goes after it. It is found
+    /// by [`Fonoteca::serve_as`].
+    pub(crate) fn configure_another(&self, name: &str, more: &str) {
+        let text = std::fs::read_to_string(self.path("fonoteca.toml")).expect("read the configuration");
+        let text = text.replace(&format!("\"{}\"", self.path("data")), &format!("\"{}\"", self.path(name)));
+        std::fs::write(self.path(&format!("{name}.toml")), text + more).expect("write the configuration");
+    }
+
+    /// Starts another instance's service, only these parts of it (all where none is named), and waits until it is at
+    /// work.
+    pub(crate) fn serve_as(&self, name: &str, only: &str) -> Running {
+        let mut command = self.command(&["serve"]);
+        command.env("FONOTECA_CONFIG", self.path(&format!("{name}.toml")));
+        if !only.is_empty() {
+            command.args(["--only", only]);
+        }
+        Running::start(command)
+    }
+
+    /// As [`Fonoteca::serve_as`], one that falls asleep at the named point.
+    pub(crate) fn serve_until_asleep_at(&self, name: &str, only: &str, point: &str) -> Running {
+        let mut command = self.command(&["serve", "--only", only]);
+        command.env("FONOTECA_CONFIG", self.path(&format!("{name}.toml"))).env("FONOTECA_SLEEP_AT", point);
+        let running = Running::start(command);
+        running.wait_for_log(&format!("asleep at {point}"));
+        running
+    }
+
+    /// As [`Fonoteca::serve_as`], one that dies at the named point.
+    pub(crate) fn serve_until_killed_at(&self, name: &str, only: &str, point: &str) {
+        let mut command = self.command(&["serve", "--only", only]);
+        command.env("FONOTECA_CONFIG", self.path(&format!("{name}.toml"))).env("FONOTECA_CRASH_AT", point);
+        let output = command.output().expect("run fonoteca");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(log.contains(&format!("crashed at {point}")), "{log}");
+    }
+
+    /// Runs a statement on the PostgreSQL catalogue; answers what it gives, unadorned.
+    pub(crate) fn psql(&self, sql: &str) -> String {
+        let url = self.database.as_ref().expect("a catalogue in PostgreSQL");
+        let output = Command::new("psql").args([url, "-qAt", "--command", sql]).output().expect("run psql");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    }
+
+    /// Where the PostgreSQL catalogue is from now on.
+    pub(crate) fn use_database(&mut self, url: &str) {
+        self.database = Some(url.to_owned());
+        self.configure("");
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(FONOTECA);
         command.args(arguments).env("FONOTECA_CONFIG", self.path("fonoteca.toml")).env_remove("RUST_LOG");
-        command.env_remove("FONOTECA_CRASH_AT").env_remove("FONOTECA_CLOCK_AHEAD_MS").stdin(Stdio::null());
+        command
+            .env_remove("FONOTECA_SLEEP_AT")
+            .env_remove("FONOTECA_CRASH_AT")
+            .env_remove("FONOTECA_CLOCK_AHEAD_MS")
+            .stdin(Stdio::null());
         command
     }
 
@@ -227,6 +290,16 @@ impl Fonoteca {
     /// Runs a command under a clock that is ahead.
     pub(crate) fn run_ahead(&self, ahead: Duration, arguments: &[&str]) -> String {
         let output = self.command_ahead(ahead, arguments).output().expect("run fonoteca");
+        assert!(output.status.success(), "fonoteca {arguments:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// As [`Fonoteca::run_ahead`], as another instance.
+    pub(crate) fn run_ahead_as(&self, name: &str, ahead: Duration, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments);
+        command.env("FONOTECA_CONFIG", self.path(&format!("{name}.toml")));
+        let output =
+            command.env("FONOTECA_CLOCK_AHEAD_MS", ahead.as_millis().to_string()).output().expect("run fonoteca");
         assert!(output.status.success(), "fonoteca {arguments:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
     }
@@ -284,7 +357,7 @@ impl Running {
         });
         let mut running = Self { child, http: String::new(), operations: String::new(), ftp: String::new(), log };
         let after = |line: &str, what: &str| line.split_once(what).map(|(_, rest)| rest.trim().to_owned());
-        while running.ftp.is_empty() {
+        loop {
             let line = running.log.recv_timeout(PATIENCE).expect("the doors open");
             if let Some(address) = after(&line, "http listens on ") {
                 running.http = format!("http://{address}");
@@ -292,9 +365,10 @@ impl Running {
                 running.operations = format!("http://{address}");
             } else if let Some(address) = after(&line, "ftp listens on ") {
                 running.ftp = format!("ftp://{address}");
+            } else if line.contains("at work: ") {
+                return running;
             }
         }
-        running
     }
 
     /// Waits for a log line that holds `text`.
@@ -302,6 +376,12 @@ impl Running {
         while !self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("\"{text}\" was never logged")).contains(text)
         {
         }
+    }
+
+    /// Sends it a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("send a signal").success());
     }
 
     /// `kill -9`.
@@ -312,8 +392,7 @@ impl Running {
 
     /// SIGTERM, and then the wait until it has ended by itself.
     pub(crate) fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("send SIGTERM").success());
+        self.signal("-TERM");
         let status = self.child.wait().expect("wait for fonoteca");
         assert!(status.success(), "it ended with {status}");
     }
@@ -406,7 +485,7 @@ pub(crate) fn now() -> i64 {
 }
 
 /// A new database on the test server; `make test` starts one and says where.
-fn new_postgres_database() -> String {
+pub(crate) fn new_postgres_database() -> String {
     let server = std::env::var("FONOTECA_TEST_POSTGRES")
         .expect("FONOTECA_TEST_POSTGRES is not set: run the tests by `make test`, which starts a PostgreSQL for them");
     let name = format!("fonoteca_{}", archive::random_text(20).to_ascii_lowercase());

@@ -7,10 +7,12 @@
 mod harness;
 
 mod bad_input;
+mod catalogue;
 mod commands;
 mod crash;
 mod demo;
 mod documents;
+mod instances;
 mod isolation;
 mod live_call;
 mod one_recording;

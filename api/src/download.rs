@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 
-use archive::{Actor, Archive, RecordingId, Result, TenantId};
+use archive::{Actor, Archive, PbxId, RecordingId, Result, TenantId};
 use audio::Format;
 use axum::body::Body;
 use bytes::Bytes;
@@ -19,6 +19,7 @@ pub(crate) struct Download {
     pub(crate) archive: Arc<Archive>,
     pub(crate) actor: Actor,
     pub(crate) tenant: Option<TenantId>,
+    pub(crate) pbx: Option<PbxId>,
     pub(crate) recording: RecordingId,
     /// Where in the recording it begins.
     pub(crate) offset: u64,
@@ -62,8 +63,9 @@ impl Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
+        let pbx = self.pbx.map(|pbx| pbx.to_string());
         let complete = self.length.get() == Some(&self.sent);
-        let mut detail = json!({ "bytes": self.sent, "offset": self.offset, "complete": complete });
+        let mut detail = json!({ "bytes": self.sent, "offset": self.offset, "complete": complete, "pbx": pbx });
         if let Some(format) = self.format {
             detail["format"] = format.as_str().into();
         }

@@ -73,6 +73,8 @@ impl Figures {
 
     async fn ask(&self) -> archive::Result<String> {
         let mut text = String::new();
+        let at_work = self.archive.list_instances().await?.into_iter().filter(|instance| instance.at_work).count();
+        gauge(&mut text, "fonoteca_instances", "Instances at work on this catalogue.", [("", at_work)]);
         self.waiting(&mut text).await?;
         self.copies(&mut text).await?;
         self.rotation(&mut text).await?;

@@ -10,11 +10,16 @@ use crate::id::{CatalogueId, StoreId};
 use crate::password::Passwords;
 use crate::stores::{Store, StoreConfig, Trouble};
 
+/// How long a catalogue that is up takes to answer at most.
+const ANSWERS_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What an archive is opened with.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `sqlite:PATH` or `postgres://…`.
     pub database_url: String,
+    /// Connections to the catalogue; of SQLite, the readers beside the one writer. `None`: as many as do for most.
+    pub connections: Option<u32>,
     /// Every store; at least one.
     pub stores: Vec<StoreConfig>,
     /// The name of this instance: stays the same over restarts, and no two processes share it at a time.
@@ -26,7 +31,8 @@ pub struct Options {
 impl Options {
     /// Options by the machine's clock.
     pub fn new(database_url: impl Into<String>, stores: Vec<StoreConfig>, instance: impl Into<String>) -> Self {
-        Self { database_url: database_url.into(), stores, instance: instance.into(), clock: Arc::new(SystemClock) }
+        let (database_url, instance) = (database_url.into(), instance.into());
+        Self { database_url, connections: None, stores, instance, clock: Arc::new(SystemClock) }
     }
 }
 
@@ -92,7 +98,7 @@ impl Archive {
     }
 
     async fn open_catalogue(options: &Options) -> Result<Self> {
-        let db = Db::open(&options.database_url).await?;
+        let db = Db::open(&options.database_url, options.connections).await?;
         let now = options.clock.now();
         db.execute(
             "INSERT INTO catalogue (one, id, created_at) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING",
@@ -241,6 +247,11 @@ impl Archive {
             true => Err(failures.remove(0)),
             false => Ok(failures),
         }
+    }
+
+    /// Does the catalogue answer, within two seconds?
+    pub async fn is_catalogue_up(&self) -> bool {
+        matches!(tokio::time::timeout(ANSWERS_WITHIN, self.db.now()).await, Ok(Ok(_)))
     }
 
     /// Closes the catalogue's connections, after everything that was asked is done.

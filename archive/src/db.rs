@@ -7,7 +7,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
@@ -15,17 +14,19 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use crate::clock::Instant;
 use crate::error::{Error, Result};
 
+#[cfg(test)]
+pub(crate) mod plans;
 mod row;
+pub(crate) mod schema;
 mod tx;
 mod value;
 
 pub(crate) use row::{Column, Row};
 pub(crate) use tx::Tx;
-pub(crate) use value::Value;
+pub(crate) use value::{Kind, Value};
 
-/// Readers of an SQLite catalogue: connections beside the one writer.
-const SQLITE_READERS: u32 = 4;
-/// Connections to a PostgreSQL catalogue.
+/// Connections unless the configuration says otherwise: of an SQLite catalogue the readers beside the one writer.
+const SQLITE_CONNECTIONS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
 /// How long to wait for a free connection before the call fails as transient.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,20 +61,37 @@ macro_rules! params {
 pub(crate) use params;
 
 impl Db {
-    /// Opens `url` (`sqlite:PATH` or `postgres://…`) and brings its schema up to date.
-    pub(crate) async fn open(url: &str) -> Result<Self> {
-        let db = if let Some(path) = url.strip_prefix("sqlite:") {
-            Self::open_sqlite(Path::new(path.trim_start_matches("//"))).await?
-        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            Self::open_postgres(url).await?
-        } else {
-            return Err(Error::Invalid("database url must begin with \"sqlite:\" or \"postgres://\"".to_owned()));
-        };
-        db.migrate().await?;
+    /// Opens `url` (`sqlite:PATH` or `postgres://…`) with that many connections and brings its schema up to date.
+    pub(crate) async fn open(url: &str, connections: Option<u32>) -> Result<Self> {
+        Self::open_knowing(url, connections, schema::MIGRATIONS).await
+    }
+
+    /// As [`Db::open`], as the program that knew these migrations.
+    async fn open_knowing(
+        url: &str,
+        connections: Option<u32>,
+        known: &[(i64, &'static str, &'static str)],
+    ) -> Result<Self> {
+        let db = Self::connect(url, connections).await?;
+        schema::migrate(&db, known).await?;
         Ok(db)
     }
 
-    async fn open_sqlite(path: &Path) -> Result<Self> {
+    /// Opens `url` as it is.
+    pub(crate) async fn connect(url: &str, connections: Option<u32>) -> Result<Self> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = Path::new(path.trim_start_matches("//"));
+            Self::open_sqlite(path, connections.unwrap_or(SQLITE_CONNECTIONS))
+                .await
+                .map_err(|error| explain_sqlite(path, error))
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Self::open_postgres(url, connections.unwrap_or(POSTGRES_CONNECTIONS)).await
+        } else {
+            Err(Error::Invalid("database url must begin with \"sqlite:\" or \"postgres://\"".to_owned()))
+        }
+    }
+
+    async fn open_sqlite(path: &Path, connections: u32) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -86,19 +104,21 @@ impl Db {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options.clone())
             .await?;
+        // A file that can only be read opens all the same, and begins transactions: better known now than at the first
+        // recording.
+        let mut probe = writer.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("CREATE TABLE can_be_written (one BIGINT)").execute(&mut *probe).await?;
+        probe.rollback().await?;
         let reader = SqlitePoolOptions::new()
-            .max_connections(SQLITE_READERS)
+            .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options.read_only(true).create_if_missing(false));
         Ok(Self::Sqlite { writer, reader })
     }
 
-    async fn open_postgres(url: &str) -> Result<Self> {
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect(url)
-            .await?;
+    async fn open_postgres(url: &str, connections: u32) -> Result<Self> {
+        let pool =
+            PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).connect(url).await?;
         let db = Self::Postgres(pool);
         for setting in ["fsync", "synchronous_commit"] {
             let row = db.fetch_one("SELECT current_setting($1) AS value", params![setting]).await?;
@@ -110,26 +130,6 @@ impl Db {
             }
         }
         Ok(db)
-    }
-
-    async fn migrate(&self) -> Result<()> {
-        let texts = [
-            (1, "first", include_str!("../migrations/0001_first.sql")),
-            (2, "stores", include_str!("../migrations/0002_stores.sql")),
-            (3, "copies", include_str!("../migrations/0003_copies.sql")),
-        ];
-        let migrations: Vec<Migration> = texts
-            .into_iter()
-            .map(|(number, name, sql)| {
-                Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-            })
-            .collect();
-        let migrator = Migrator { migrations: migrations.into(), ..Migrator::DEFAULT };
-        match self {
-            Self::Sqlite { writer, .. } => migrator.run(writer).await,
-            Self::Postgres(pool) => migrator.run(pool).await,
-        }
-        .map_err(Error::Migration)
     }
 
     /// `sqlite` or `postgres`.
@@ -156,6 +156,21 @@ impl Db {
         }
     }
 
+    /// One page, in that order, of what several SELECTs have between them, each of which an index gives in that order.
+    ///
+    /// SQLite merges them as they are. PostgreSQL does so only if each is a page itself: else it may find that reading all
+    /// of them and sorting is no more work, and on a grown catalogue that is a mistake.
+    pub(crate) fn merge(&self, arms: &[String], order: &str, limit: u32) -> String {
+        let end = format!("ORDER BY {order} LIMIT {limit}");
+        match (self, arms) {
+            (Self::Sqlite { .. }, _) | (_, [_]) => format!("{} {end}", arms.join(" UNION ALL ")),
+            (Self::Postgres(_), _) => {
+                let pages: Vec<String> = arms.iter().map(|arm| format!("({arm} {end})")).collect();
+                format!("{} {end}", pages.join(" UNION ALL "))
+            }
+        }
+    }
+
     /// The database's own clock, by which leases run on every instance alike.
     pub(crate) async fn now(&self) -> Result<Instant> {
         let sql = match self {
@@ -167,7 +182,7 @@ impl Db {
 
     /// All rows of a SELECT, from a reader.
     pub(crate) async fn fetch_all(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
-        let sql = sql.into().0;
+        let sql = sql.into().noted(&params).0;
         Ok(match self {
             Self::Sqlite { reader, .. } => Row::sqlite(query!(sql, params).fetch_all(reader).await?),
             Self::Postgres(pool) => Row::postgres(query!(sql, params).fetch_all(pool).await?),
@@ -176,7 +191,7 @@ impl Db {
 
     /// The first row of a SELECT, if there is one.
     pub(crate) async fn fetch_optional(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Option<Row>> {
-        let sql = sql.into().0;
+        let sql = sql.into().noted(&params).0;
         Ok(match self {
             Self::Sqlite { reader, .. } => query!(sql, params).fetch_optional(reader).await?.map(Row::Sqlite),
             Self::Postgres(pool) => query!(sql, params).fetch_optional(pool).await?.map(Row::Postgres),
@@ -190,7 +205,7 @@ impl Db {
 
     /// One statement that changes something; says how many rows it touched.
     pub(crate) async fn execute(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64> {
-        let sql = sql.into().0;
+        let sql = sql.into().noted(&params).0;
         Ok(match self {
             Self::Sqlite { writer, .. } => query!(sql, params).execute(writer).await?.rows_affected(),
             Self::Postgres(pool) => query!(sql, params).execute(pool).await?.rows_affected(),
@@ -216,6 +231,23 @@ impl Db {
     }
 }
 
+/// Says what is wrong with the file, where SQLite's words alone would leave one guessing.
+fn explain_sqlite(path: &Path, error: Error) -> Error {
+    let Error::Catalogue(sqlx::Error::Database(database)) = &error else { return error };
+    let path = path.display();
+    // The lowest byte of SQLite's code tells the kind.
+    match database.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
+        Some(8) => Error::Invalid(format!(
+            "the catalogue {path} can only be read: let the user that Fonoteca runs as write to it and its directory"
+        )),
+        Some(11 | 26) => Error::Invalid(format!(
+            "the catalogue {path} is damaged or no catalogue: keep a copy of it, and bring back the newest backup"
+        )),
+        Some(14) => Error::Invalid(format!("the catalogue {path} cannot be opened: {database}")),
+        _ => error,
+    }
+}
+
 /// Test databases run without fsync, for speed; nothing else may.
 fn permit_unsafe_postgres() -> bool {
     cfg!(any(test, feature = "testing"))
@@ -223,6 +255,17 @@ fn permit_unsafe_postgres() -> bool {
 
 /// A statement: a literal, or one that the search builder put together from literals.
 pub(crate) struct Sql(pub(crate) sqlx::SqlStr);
+
+impl Sql {
+    /// Tests look at how the engine goes about each statement.
+    pub(crate) fn noted(self, params: &[Value]) -> Self {
+        #[cfg(test)]
+        plans::note(self.0.as_str(), params);
+        #[cfg(not(test))]
+        let _ = params;
+        self
+    }
+}
 
 impl From<&'static str> for Sql {
     fn from(sql: &'static str) -> Self {

@@ -188,13 +188,14 @@ impl Archive {
             "UPDATE recordings
              SET state = 'archived', expired_at = NULL, expired_by = NULL, purge_after = NULL
              WHERE id = $1 AND state = 'expired' AND {condition}
-             RETURNING tenant_id"
+             RETURNING tenant_id, pbx_id"
         );
         let mut tx = self.db.begin().await?;
         let row = tx.fetch_optional(sql, params).await?.ok_or(Error::NotFound("expired recording"))?;
         let tenant: Option<TenantId> = row.get("tenant_id")?;
         count(&mut tx, id, Count::Move { from: UsageClass::Grace, to: UsageClass::Live }).await?;
-        self.audit(&mut tx, actor, "recording.undelete", tenant, Some(id.to_string()), &json!({})).await?;
+        let detail = json!({ "pbx": row.get::<Option<PbxId>>("pbx_id")?.map(|pbx| pbx.to_string()) });
+        self.audit(&mut tx, actor, "recording.undelete", tenant, Some(id.to_string()), &detail).await?;
         self.emit(&mut tx, "recording.undeleted", tenant, &json!({ "recording": id.to_string() })).await?;
         tx.commit().await
     }

@@ -134,7 +134,8 @@ impl Archive {
         )
         .await?;
         let restored = self.restore_held(&mut tx, hold.tenant).await?;
-        let detail = json!({ "hold": id.to_string(), "restored": restored });
+        let pbx = hold.pbx.map(|pbx| pbx.to_string());
+        let detail = json!({ "hold": id.to_string(), "pbx": pbx, "restored": restored });
         self.audit(&mut tx, actor, "hold.set", Some(hold.tenant), Some(id.to_string()), &detail).await?;
         self.emit(&mut tx, "hold.set", Some(hold.tenant), &detail).await?;
         tx.commit().await?;
@@ -175,7 +176,7 @@ impl Archive {
             params![self.clock.now(), actor.principal.to_string(), id],
         )
         .await?;
-        let detail = json!({ "hold": id.to_string() });
+        let detail = json!({ "hold": id.to_string(), "pbx": pbx.map(|pbx| pbx.to_string()) });
         self.audit(&mut tx, actor, "hold.release", Some(tenant), Some(id.to_string()), &detail).await?;
         self.emit(&mut tx, "hold.released", Some(tenant), &detail).await?;
         tx.commit().await

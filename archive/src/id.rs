@@ -21,6 +21,11 @@ macro_rules! ids {
                 Self(ulid::Ulid::from_parts(u64::try_from(at.millis()).unwrap_or(0), rand::random()))
             }
 
+            /// The smallest id whose time part is `at`: every id of an earlier time sorts before it.
+            pub fn first_of(at: Instant) -> Self {
+                Self(ulid::Ulid::from_parts(u64::try_from(at.millis()).unwrap_or(0), 0))
+            }
+
             /// The id's 16 bytes, as the catalogue keeps them.
             pub fn to_bytes(self) -> [u8; 16] {
                 self.0.to_bytes()

@@ -4,8 +4,16 @@
 use std::time::Duration;
 
 use crate::Archive;
-use crate::db::params;
+use crate::clock::Instant;
+use crate::db::{Tx, params};
 use crate::error::Result;
+
+/// What the lease of an instance that is at work is called, before its name.
+pub(crate) const INSTANCE: &str = "instance:";
+/// How long an instance that died without a word counts as at work.
+const INSTANCE_LEASE: Duration = Duration::from_secs(15);
+/// How long what is known of an instance that is gone is kept.
+const FORGET_INSTANCE: Duration = Duration::from_secs(30 * 86_400);
 
 /// A lease that this instance holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +22,15 @@ pub struct Lease {
     pub name: String,
     /// Grows each time the lease changes hands.
     pub fence: u64,
+}
+
+/// An instance that works, or worked, on the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// Is it at work? Of one that died it is believed for a quarter of a minute.
+    pub at_work: bool,
 }
 
 impl Archive {
@@ -46,5 +63,61 @@ impl Archive {
             )
             .await?;
         Ok(())
+    }
+
+    /// Sees to it that the transaction's changes are those of a holder: another instance cannot take the lease before
+    /// the transaction ends.
+    ///
+    /// # Errors
+    /// [`crate::Error::Conflict`] when the lease changed hands.
+    pub(crate) async fn check_lease(&self, tx: &mut Tx, lease: &Lease) -> Result<()> {
+        tx.change_one(
+            "lease",
+            "UPDATE leases SET until = until WHERE name = $1 AND holder = $2 AND fence = $3",
+            params![&lease.name, &self.instance, lease.fence],
+        )
+        .await
+    }
+
+    /// Says to the others that this instance is at work. The root calls it every five seconds while it serves.
+    pub async fn announce_instance(&self) -> Result<()> {
+        self.acquire_lease(&format!("{INSTANCE}{}", self.instance), INSTANCE_LEASE).await.map(|_| ())
+    }
+
+    /// Says that this instance ends: its leases are free, its claims are given back. What it had in work and did not
+    /// finish changes nothing from now on. What it has spooled waits for it a while, as for one that restarts.
+    pub async fn retire_instance(&self) -> Result<()> {
+        self.release_own_claims().await?;
+        let now = self.db.now().await?;
+        let mut tx = self.db.begin().await?;
+        tx.execute(
+            "UPDATE leases SET until = 0, fence = fence + 1 WHERE holder = $1 AND name <> $2 AND until > 0",
+            params![&self.instance, format!("{INSTANCE}{}", self.instance)],
+        )
+        .await?;
+        tx.execute(
+            "UPDATE leases SET until = $1 WHERE name = $2 AND holder = $3 AND until > $1",
+            params![now, format!("{INSTANCE}{}", self.instance), &self.instance],
+        )
+        .await?;
+        tx.execute(
+            "DELETE FROM leases WHERE until < $1 AND name = $2 || holder",
+            params![now.minus(FORGET_INSTANCE), INSTANCE],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// The instances that are at work, or were not long ago.
+    pub async fn list_instances(&self) -> Result<Vec<Instance>> {
+        let now = self.db.now().await?;
+        let sql = "SELECT holder, until FROM leases WHERE name = $1 || holder ORDER BY holder";
+        let rows = self.db.fetch_all(sql, params![INSTANCE]).await?;
+        rows.iter()
+            .map(|row| {
+                let until: Instant = row.get("until")?;
+                Ok(Instance { name: row.get("holder")?, at_work: until > now })
+            })
+            .collect()
     }
 }

@@ -9,6 +9,9 @@ use crate::db::{Tx, params};
 use crate::error::Result;
 use crate::id::{EventId, TenantId};
 
+/// Events forgotten in one statement.
+const FORGET_BATCH: u32 = 1000;
+
 /// An event that waits to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -45,7 +48,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Events that wait to be sent, oldest first.
+    /// Events that wait to be sent, those longest due first: of those never tried, the oldest.
     pub async fn list_unsent_events(&self, limit: u32) -> Result<Vec<Event>> {
         let rows = self
             .db
@@ -53,7 +56,7 @@ impl Archive {
                 "SELECT id, event, tenant_id, payload, created_at, attempts
                  FROM outbox
                  WHERE sent_at IS NULL AND next_try_at <= $1
-                 ORDER BY id
+                 ORDER BY next_try_at, id
                  LIMIT $2",
                 params![self.clock.now(), limit],
             )
@@ -93,6 +96,21 @@ impl Archive {
 
     /// Forgets events older than `age`, sent or not: with no receiver configured they would pile up for ever.
     pub async fn forget_events(&self, age: Duration) -> Result<u64> {
-        self.db.execute("DELETE FROM outbox WHERE created_at < $1", params![self.clock.now().minus(age)]).await
+        let before = EventId::first_of(self.clock.now().minus(age));
+        let mut forgotten = 0;
+        loop {
+            // By ids, whose time is the event's; a batch at a time, for others want the one writer too.
+            let batch = self
+                .db
+                .execute(
+                    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE id < $1 ORDER BY id LIMIT $2)",
+                    params![before, FORGET_BATCH],
+                )
+                .await?;
+            forgotten += batch;
+            if batch < u64::from(FORGET_BATCH) {
+                return Ok(forgotten);
+            }
+        }
     }
 }

@@ -106,7 +106,7 @@ impl Archive {
                  (SELECT COALESCE(SUM(o.size_bytes), 0) FROM objects o WHERE o.recording_id = recordings.id)
              ), 0) AS BIGINT) AS bytes
              FROM recordings
-             WHERE purge_after <= $1
+             WHERE state IN ('expired', 'purging') AND purge_after <= $1
                  AND (state = 'purging'
                       OR (state = 'expired' AND {unlocked} AND NOT {IS_HELD}))",
             unlocked = is_unlocked("$1")
@@ -212,7 +212,12 @@ impl Archive {
     pub async fn sweep_objects(&self, limit: u32) -> Result<u64> {
         let now = self.db.now().await?;
         self.db
-            .execute("UPDATE objects SET state = 'dropping' WHERE state = 'writing' AND lease_until < $1", params![now])
+            .execute(
+                "UPDATE objects
+                 SET state = 'dropping'
+                 WHERE state IN ('writing', 'dropping') AND state = 'writing' AND lease_until < $1",
+                params![now],
+            )
             .await?;
         let rows = self
             .db
@@ -220,7 +225,7 @@ impl Archive {
                 "SELECT id, store_id, key, size_bytes,
                      (SELECT s.lost_at FROM stores s WHERE s.id = objects.store_id) AS store_lost_at
                  FROM objects
-                 WHERE state = 'dropping' AND lease_until < $1
+                 WHERE state IN ('writing', 'dropping') AND state = 'dropping' AND lease_until < $1
                      AND NOT EXISTS (SELECT 1 FROM recordings r
                                      WHERE r.id = objects.recording_id AND r.state = 'purging')
                  ORDER BY lease_until

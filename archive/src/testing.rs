@@ -13,3 +13,6 @@ pub use clock::TestClock;
 pub use fixture::{Call, TestArchive};
 pub use s3::{Fault, FaultProxy, S3Server, s3_store};
 pub use suite::cases;
+
+#[cfg(test)]
+pub(crate) use fixture::new_postgres_database;

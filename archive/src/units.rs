@@ -40,6 +40,7 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         "h" | "hour" | "hours" => Some(3_600e3),
         "d" | "day" | "days" => Some(86_400e3),
         "w" | "week" | "weeks" => Some(7.0 * 86_400e3),
+        "y" | "year" | "years" => Some(365.0 * 86_400e3),
         _ => None,
     };
     scaled(number, factor).map(|millis| Duration::from_millis(millis as u64)).ok_or_else(|| {

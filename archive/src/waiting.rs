@@ -24,14 +24,14 @@ pub struct Waiting {
 impl Archive {
     /// Sources of every core server in one state, oldest first: for the operator's eyes.
     pub async fn list_sources(&self, state: SourceState, limit: u32) -> Result<Vec<Source>> {
-        let sql = format!("SELECT {COLUMNS} FROM sources WHERE state = $1 ORDER BY id LIMIT $2");
-        self.db.fetch_all(sql, params![state, limit]).await?.iter().map(Source::from_row).collect()
+        let sql = format!("SELECT {COLUMNS} FROM sources WHERE {} ORDER BY id LIMIT $1", is_in(state));
+        self.db.fetch_all(sql, params![limit]).await?.iter().map(Source::from_row).collect()
     }
 
     /// As [`Archive::list_sources`], going on behind the last source seen.
     pub async fn list_sources_after(&self, state: SourceState, after: SourceId, limit: u32) -> Result<Vec<Source>> {
-        let sql = format!("SELECT {COLUMNS} FROM sources WHERE state = $1 AND id > $2 ORDER BY id LIMIT $3");
-        self.db.fetch_all(sql, params![state, after, limit]).await?.iter().map(Source::from_row).collect()
+        let sql = format!("SELECT {COLUMNS} FROM sources WHERE {} AND id > $1 ORDER BY id LIMIT $2", is_in(state));
+        self.db.fetch_all(sql, params![after, limit]).await?.iter().map(Source::from_row).collect()
     }
 
     /// quarantined → discovered, for another try.
@@ -86,5 +86,16 @@ impl Archive {
                 })
             })
             .collect()
+    }
+}
+
+/// The condition that a source is in the state, in the words that the index of open sources has: a parameter would keep
+/// it from being used.
+fn is_in(state: SourceState) -> &'static str {
+    match state {
+        SourceState::Discovered => "state IN ('discovered', 'spooled', 'quarantined') AND state = 'discovered'",
+        SourceState::Spooled => "state IN ('discovered', 'spooled', 'quarantined') AND state = 'spooled'",
+        SourceState::Quarantined => "state IN ('discovered', 'spooled', 'quarantined') AND state = 'quarantined'",
+        SourceState::Done => "state = 'done'",
     }
 }

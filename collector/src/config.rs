@@ -41,6 +41,10 @@ pub struct Config {
     /// How long a claim on a source lasts when its instance dies. It is prolonged while the source is in work.
     #[serde(deserialize_with = "units::duration")]
     pub lease: Duration,
+    /// How long another instance must have been silent before what it has spooled is fetched again. One that restarts
+    /// within this time goes on with its own.
+    #[serde(deserialize_with = "units::duration")]
+    pub lost_after: Duration,
     /// Attempts after which a source is quarantined. Failures of stores and of the catalogue never quarantine.
     pub max_attempts: u32,
     /// The pause before the second attempt; each further one is twice as long.
@@ -68,6 +72,7 @@ impl Default for Config {
             shutdown_grace: Duration::from_secs(20),
             ffmpeg: "auto".to_owned(),
             lease: Duration::from_secs(5 * 60),
+            lost_after: Duration::from_secs(10 * 60),
             max_attempts: 8,
             first_retry: Duration::from_secs(10),
             longest_retry: Duration::from_secs(10 * 60),
@@ -90,6 +95,7 @@ impl Config {
             ("transcode_timeout", self.transcode_timeout, second),
             ("longest_recording", self.longest_recording, second),
             ("lease", self.lease, 10 * second),
+            ("lost_after", self.lost_after, second),
             ("first_retry", self.first_retry, Duration::from_millis(100)),
             ("longest_retry", self.longest_retry, self.first_retry),
         ];

@@ -1,11 +1,13 @@
 //! The collector itself: a lane for each core server, kept in step with the catalogue.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use archive::{Archive, CoreServer, CoreServerId};
+use futures_util::FutureExt;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +18,8 @@ use crate::lane::{Lane, Server, Shared};
 use crate::workers::Workers;
 use crate::{Collected, Config, Error};
 
-/// How long another instance may leave alone what it has spooled before it counts as gone.
+/// How long another instance that never says that it is at work may leave alone what it has spooled before it counts as
+/// gone.
 const INSTANCE_GONE: Duration = Duration::from_secs(3600);
 
 /// Brings recordings in. One per process, and one process per instance and landing zone.
@@ -65,8 +68,13 @@ impl Collector {
                     for lane in lanes {
                         running.entry(lane.server().core.id).or_insert_with(|| {
                             let stop = stop.child_token();
-                            tracker.spawn(scan_until_stopped(Arc::clone(&lane), stop.clone()));
-                            tracker.spawn(work_until_stopped(lane, stop.clone()));
+                            let (pause, name) = (self.shared.config.scan_interval, lane.server().core.name.clone());
+                            let (scan, scan_stop) = (Arc::clone(&lane), stop.clone());
+                            let scan = move || scan_until_stopped(Arc::clone(&scan), scan_stop.clone());
+                            tracker.spawn(keep_going(format!("scanning {name}"), pause, stop.clone(), scan));
+                            let work_stop = stop.clone();
+                            let work = move || work_until_stopped(Arc::clone(&lane), work_stop.clone());
+                            tracker.spawn(keep_going(format!("work on {name}"), pause, stop.clone(), work));
                             stop
                         });
                     }
@@ -205,7 +213,8 @@ async fn collect(lane: &Arc<Lane>) -> Result<Collected, Error> {
 /// Takes over what an instance that is gone had spooled of the core server, and what waits for a time that a wrong clock
 /// has set.
 async fn reclaim(lane: &Lane) -> Result<(), Error> {
-    let idle = INSTANCE_GONE.max(lane.shared.config.longest_retry.saturating_mul(3));
+    let config = &lane.shared.config;
+    let idle = INSTANCE_GONE.max(config.longest_retry.saturating_mul(3));
     let server = lane.server();
     let mended = lane.shared.archive.mend_waiting_times(server.core.id, idle).await?;
     if mended > 0 {
@@ -214,7 +223,7 @@ async fn reclaim(lane: &Lane) -> Result<(), Error> {
             "the clock was ahead: {mended} sources need not wait any longer"
         );
     }
-    let reclaimed = lane.shared.archive.reclaim_spooled(server.core.id, idle).await?;
+    let reclaimed = lane.shared.archive.reclaim_spooled(server.core.id, config.lost_after, idle).await?;
     if reclaimed > 0 {
         tracing::warn!(core_server = server.core.name, "{reclaimed} sources of a lost instance will be fetched again");
     }
@@ -254,9 +263,56 @@ async fn work_until_stopped(lane: Arc<Lane>, stop: CancellationToken) {
     }
 }
 
+/// Does the work until it ends by itself; one that panics is begun again, after a pause. A damaged file or a fault of ours
+/// must not leave a core server uncollected until somebody looks.
+async fn keep_going<F: Future<Output = ()>>(
+    what: String,
+    pause_length: Duration,
+    stop: CancellationToken,
+    work: impl Fn() -> F,
+) {
+    while AssertUnwindSafe(work()).catch_unwind().await.is_err() {
+        // The panic itself was told by the hook.
+        tracing::error!("{what} panicked: it is begun again");
+        pause(pause_length, &stop).await;
+        if stop.is_cancelled() {
+            return;
+        }
+    }
+}
+
 async fn pause(length: Duration, stop: &CancellationToken) {
     tokio::select! {
         () = tokio::time::sleep(length) => {}
         () = stop.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_is_begun_again_until_it_ends_by_itself() {
+        let begun = AtomicU32::new(0);
+        let work = || async {
+            assert!(begun.fetch_add(1, Ordering::Relaxed) == 2, "a fault of ours");
+        };
+        keep_going("work".to_owned(), Duration::ZERO, CancellationToken::new(), work).await;
+        assert_eq!(begun.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_while_stopping_is_not_begun_again() {
+        let (begun, stop) = (AtomicU32::new(0), CancellationToken::new());
+        let work = || async {
+            begun.fetch_add(1, Ordering::Relaxed);
+            stop.cancel();
+            panic!("a fault of ours");
+        };
+        keep_going("work".to_owned(), Duration::from_secs(3600), stop.clone(), work).await;
+        assert_eq!(begun.load(Ordering::Relaxed), 1);
     }
 }

@@ -54,6 +54,8 @@ impl Authenticator for Login {
             Err(archive::Error::NotFound(_)) => AuthenticationError::BadPassword,
             Err(error) => {
                 tracing::error!(parent: None, "failed to check an FTP login: {error:#}");
+                // Rather cut off than told that the password is wrong.
+                session.end();
                 AuthenticationError::new("the catalogue does not answer")
             }
         };

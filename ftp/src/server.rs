@@ -166,6 +166,12 @@ impl SessionBuilder {
                 return;
             }
         };
+        // libunftp answers 530 to whatever keeps a login from being looked up, and clients take that for a wrong password.
+        if !self.archive.is_catalogue_up().await {
+            tracing::warn!("turned away an FTP connection: the catalogue does not answer");
+            turn_away(&stream, BROKEN);
+            return;
+        }
         let session = Arc::new(Session::new(
             Arc::clone(&self.archive),
             address,

@@ -1,6 +1,6 @@
-//! `fonoteca verify` and `fonoteca audit verify`: does what is kept agree with what is known of it?
+//! `fonoteca verify`: does what is kept agree with what is known of it?
 
-use archive::{Depth, Error, Finding};
+use archive::{Depth, Finding};
 use serde_json::json;
 
 use crate::config::Config;
@@ -35,21 +35,4 @@ fn describe(finding: &Finding) -> String {
         Finding::Usage(keys) => format!("usage: {keys} totals are not the sum of their recordings"),
         Finding::Audit(what) => format!("audit: {what}"),
     }
-}
-
-pub(super) async fn verify_audit(config: &Config) -> anyhow::Result<Outcome> {
-    let archive = instance::open_archive_for(config, "audit").await?;
-    let outcome = match archive.verify_audit().await {
-        Ok(rows) => {
-            say(&format!("{rows} rows, and every one links to the one before it"));
-            Outcome::Done
-        }
-        Err(error @ Error::Integrity { .. }) => {
-            say(&error.to_string());
-            Outcome::FoundSomethingWrong
-        }
-        Err(error) => return Err(error.into()),
-    };
-    archive.close().await?;
-    Ok(outcome)
 }

@@ -19,6 +19,7 @@ pub(crate) struct AuditAnswer {
     address: Option<String>,
     action: String,
     tenant: Option<String>,
+    pbx: Option<String>,
     target: Option<String>,
     detail: Value,
     /// Its place in the chain; `null` for the moment until it is sealed.
@@ -41,6 +42,7 @@ pub(crate) async fn list(
         address: row.address,
         action: row.action,
         tenant: row.tenant.map(|id| id.to_string()),
+        pbx: row.pbx.map(|id| id.to_string()),
         target: row.target,
         detail: serde_json::from_str(&row.detail).unwrap_or_default(),
         seal_number: row.seal_number,

@@ -127,6 +127,10 @@ async fn every_download_is_one_row_of_the_audit() {
     http.get("stranger", &path).await.problem(404, "not_found");
     let mut rows = http.audited("recording.download").await;
     rows.sort_by_key(|row| row["offset"].as_u64());
+    for row in &mut rows {
+        let pbx = row.as_object_mut().and_then(|row| row.remove("pbx"));
+        assert!(pbx.is_some_and(|pbx| pbx.is_string()), "and says of which PBX");
+    }
     assert_eq!(
         rows,
         [json!({ "bytes": 20, "offset": 0, "complete": true }), json!({ "bytes": 5, "offset": 5, "complete": true })]
@@ -134,6 +138,7 @@ async fn every_download_is_one_row_of_the_audit() {
     let seen = http.get("tenant", "/api/v1/audit").await.items();
     assert_eq!(seen.len(), 2, "the tenant sees who listened");
     assert!(seen.iter().all(|row| path.contains(row["target"].as_str().expect("target"))), "{seen:?}");
+    assert_eq!(http.get("pbx", "/api/v1/audit").await.items(), seen, "and so does the user of the PBX");
     assert!(http.get("stranger", "/api/v1/audit").await.items().is_empty());
     http.finish().await;
 }

@@ -4,6 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, TypeInfo, ValueRef};
 
+use super::{Kind, Value};
 use crate::clock::Instant;
 use crate::error::{Error, Result};
 
@@ -20,6 +21,18 @@ impl Row {
 
     pub(super) fn postgres(rows: Vec<PgRow>) -> Vec<Self> {
         rows.into_iter().map(Self::Postgres).collect()
+    }
+
+    /// The column at that place, whatever it is called.
+    pub(crate) fn value(&self, place: usize, kind: Kind) -> Result<Value> {
+        Ok(match (self, kind) {
+            (Self::Sqlite(row), Kind::Int) => Value::Int(row.try_get(place)?),
+            (Self::Sqlite(row), Kind::Text) => Value::Text(row.try_get(place)?),
+            (Self::Sqlite(row), Kind::Bytes) => Value::Bytes(row.try_get(place)?),
+            (Self::Postgres(row), Kind::Int) => Value::Int(row.try_get(place)?),
+            (Self::Postgres(row), Kind::Text) => Value::Text(row.try_get(place)?),
+            (Self::Postgres(row), Kind::Bytes) => Value::Bytes(row.try_get(place)?),
+        })
     }
 
     /// The named column as a `T`.

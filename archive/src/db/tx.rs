@@ -21,7 +21,7 @@ impl Tx {
     }
 
     pub(crate) async fn fetch_all(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
-        let sql = sql.into().0;
+        let sql = sql.into().noted(&params).0;
         Ok(match self {
             Self::Sqlite(tx) => Row::sqlite(query!(sql, params).fetch_all(&mut **tx).await?),
             Self::Postgres(tx) => Row::postgres(query!(sql, params).fetch_all(&mut **tx).await?),
@@ -29,7 +29,7 @@ impl Tx {
     }
 
     pub(crate) async fn fetch_optional(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Option<Row>> {
-        let sql = sql.into().0;
+        let sql = sql.into().noted(&params).0;
         Ok(match self {
             Self::Sqlite(tx) => query!(sql, params).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
             Self::Postgres(tx) => query!(sql, params).fetch_optional(&mut **tx).await?.map(Row::Postgres),
@@ -38,7 +38,7 @@ impl Tx {
 
     /// One statement; says how many rows it touched.
     pub(crate) async fn execute(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64> {
-        let sql = sql.into().0;
+        let sql = sql.into().noted(&params).0;
         Ok(match self {
             Self::Sqlite(tx) => query!(sql, params).execute(&mut **tx).await?.rows_affected(),
             Self::Postgres(tx) => query!(sql, params).execute(&mut **tx).await?.rows_affected(),

@@ -2,6 +2,14 @@
 
 use crate::clock::Instant;
 
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Int,
+    Text,
+    Bytes,
+}
+
 /// A parameter; `None` is NULL of that type.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {

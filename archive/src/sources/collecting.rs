@@ -83,17 +83,36 @@ impl Archive {
         Ok(ended)
     }
 
-    /// spooled → discovered, for what another instance spooled and then did not touch for as long as `idle`: it is gone,
-    /// and its landing zone with it. Should it wake up after all, its claims are no longer good. Says how many.
-    pub async fn reclaim_spooled(&self, core_server: CoreServerId, idle: Duration) -> Result<u64> {
+    /// spooled → discovered, for what another instance has spooled that is gone, and its landing zone with it: one that
+    /// has not said for as long as `lost_after` that it is at work, or never did and did not touch the source for as long
+    /// as `idle`. Should it wake up after all, its claims are no longer good. Says how many.
+    pub async fn reclaim_spooled(
+        &self,
+        core_server: CoreServerId,
+        lost_after: Duration,
+        idle: Duration,
+    ) -> Result<u64> {
         let db_now = self.db.now().await?;
         self.db
             .execute(
                 "UPDATE sources
                  SET state = 'discovered', sha256 = NULL, lease_until = 0, fence = fence + 1
                  WHERE core_server_id = $1 AND state IN ('discovered', 'spooled') AND state = 'spooled'
-                     AND instance <> $2 AND lease_until < $3 AND next_try_at < $4",
-                params![core_server, &self.instance, db_now.minus(idle), self.clock.now().minus(idle)],
+                     AND instance <> $2 AND lease_until < $3
+                     AND (EXISTS (SELECT 1
+                                  FROM leases l
+                                  WHERE l.name = $4 || sources.instance AND l.until < $5)
+                          OR (lease_until < $6 AND next_try_at < $7
+                              AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.name = $4 || sources.instance)))",
+                params![
+                    core_server,
+                    &self.instance,
+                    db_now,
+                    crate::lease::INSTANCE,
+                    db_now.minus(lost_after),
+                    db_now.minus(idle),
+                    self.clock.now().minus(idle)
+                ],
             )
             .await
     }

@@ -119,6 +119,53 @@ impl TestArchive {
         test
     }
 
+    /// Where its catalogue is.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// The same archive on another catalogue, which must be of the same stores.
+    pub async fn reopen_at(&self, database_url: &str) -> Arc<Archive> {
+        open(&self.stores, database_url, "test-1", &self.clock).await.expect("open the archive")
+    }
+
+    /// A little of everything: two recordings that stay (one of them held), one expired, one purged, one source
+    /// spooled, and the audit of it all. Nothing waits to be flushed or purged.
+    pub async fn work(&self) {
+        let (place, hour) = (self.place("acme").await, Duration::from_secs(3600));
+        let end = Instant::from_millis(i64::MAX);
+        let mut ids = Vec::new();
+        for n in 0..4 {
+            ids.push(self.record(&Call::new("acme", &n.to_string(), self.now(), b"some audio")).await);
+        }
+        let expire = async |id| {
+            let expired =
+                self.archive.expire(place.tenant, place.pbx, &[id], end, crate::ExpiryReason::Days, hour).await;
+            assert_eq!(expired.expect("expire").recordings, 1);
+        };
+        expire(ids[0]).await;
+        self.clock.advance(2 * hour);
+        assert_eq!(self.purge().await.recordings, 1);
+        expire(ids[1]).await;
+        let hold = crate::NewHold {
+            tenant: place.tenant,
+            matter: "a matter".to_owned(),
+            recording: Some(ids[2]),
+            pbx: None,
+            number: None,
+            from: None,
+            until: None,
+        };
+        self.archive.set_hold(&Actor::command_line(), &hold).await.expect("hold");
+        self.spool(&Call::new("acme", "spooled", self.now(), b"more audio")).await;
+        let run = self.archive.start_run("rotation").await.expect("start a run");
+        self.archive.finish_run(&Actor::system("rotation"), run, "rotation", "{}", &[]).await.expect("finish it");
+        self.archive.note_read(&Actor::command_line(), "recording.download", Some(place.tenant), None, &json!({}));
+        self.archive.flush_reads().await.expect("flush the reads");
+        self.archive.seal_audit().await.expect("seal the audit");
+        self.archive.retire_instance().await.expect("give the leases back");
+    }
+
     /// Another instance on the same catalogue and store.
     pub async fn another_instance(&self, name: &str) -> Arc<Archive> {
         self.open_again(name).await.expect("open the archive")
@@ -316,7 +363,7 @@ impl TestArchive {
 }
 
 /// A new database on the test server; `make test` starts one and says where.
-async fn new_postgres_database() -> String {
+pub(crate) async fn new_postgres_database() -> String {
     let server = std::env::var("FONOTECA_TEST_POSTGRES")
         .expect("FONOTECA_TEST_POSTGRES is not set: run the tests by `make test`, which starts a PostgreSQL for them");
     let name = format!("fonoteca_{:032x}", rand::random::<u128>());

@@ -10,6 +10,7 @@ pub mod cases {
     mod leaving;
     mod losing;
     mod moving;
+    mod remembering;
     mod running;
     mod seeing;
 
@@ -19,6 +20,7 @@ pub mod cases {
     pub use leaving::*;
     pub use losing::*;
     pub use moving::*;
+    pub use remembering::*;
     pub use running::*;
     pub use seeing::*;
 }
@@ -82,6 +84,13 @@ macro_rules! catalogue_suite {
             the_audit_chain_shows_a_changed_row,
             a_lease_has_one_holder_and_a_growing_fence,
             events_wait_in_the_outbox_until_they_are_sent,
+            a_pbx_user_reads_what_concerns_its_pbx_and_nothing_else,
+            what_is_trimmed_of_the_audit_leaves_a_chain_that_can_be_followed,
+            a_change_that_cannot_be_audited_does_not_happen,
+            a_read_that_can_never_be_written_keeps_no_other_from_the_audit,
+            an_instance_that_retires_gives_back_its_leases_and_its_claims,
+            what_a_living_instance_has_spooled_stays_its_own_however_long_it_waits,
+            two_instances_that_rotate_and_purge_at_once_take_each_recording_once,
         );
     };
     ($start:path: $($case:ident,)+) => {$(

@@ -101,7 +101,7 @@ async fn what_a_lost_instance_had_spooled_is_fetched_again_when_it_stays_away() 
     assert_eq!(rig.collect().await.archived, 0);
     // Leases run by the database's clock, which no test turns: so the idle time is asked for directly.
     rig.t.clock.advance(HOUR);
-    assert_eq!(rig.t.archive.reclaim_spooled(server.id, Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(rig.t.archive.reclaim_spooled(server.id, Duration::ZERO, Duration::ZERO).await.unwrap(), 1);
     assert_eq!(rig.collect().await.archived, 1);
     assert!(matches!(other.quarantine(&claim, "late", "").await, Err(archive::Error::Conflict(_))));
     other.close().await.unwrap();
@@ -217,7 +217,7 @@ async fn what_another_instance_took_over_makes_room_in_the_landing_zone() {
     rig.t.clock.advance(HOUR);
     let other = rig.t.another_instance("test-2").await;
     let server = rig.t.core_server().await;
-    assert_eq!(other.reclaim_spooled(server.id, Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(other.reclaim_spooled(server.id, Duration::ZERO, Duration::ZERO).await.unwrap(), 1);
     let landing = rig.t.directory.path().join("landing-2");
     let second = crate::Collector::new(std::sync::Arc::clone(&other), rig.config.clone(), landing).unwrap();
     assert_eq!(second.collect_once(None).await.unwrap().archived, 1);

@@ -212,9 +212,9 @@ pub async fn a_collector_learns_what_is_known_what_lies_here_and_what_a_lost_ins
     assert_eq!(spooled, vec![here.path.clone()]);
 
     // What was touched within the idle time stays the other's; what is in work here is never taken.
-    assert_eq!(t.archive.reclaim_spooled(server.id, LEASE).await.unwrap(), 0);
+    assert_eq!(t.archive.reclaim_spooled(server.id, LEASE, LEASE).await.unwrap(), 0);
     t.clock.advance(LEASE);
-    assert_eq!(t.archive.reclaim_spooled(server.id, Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(t.archive.reclaim_spooled(server.id, Duration::ZERO, Duration::ZERO).await.unwrap(), 1);
     assert!(matches!(other.prolong_claim(&lost, LEASE).await, Err(Error::Conflict(_))));
     assert_eq!(t.archive.claim_spooled_sources(server.id, LEASE, 5).await.unwrap(), vec![]);
     t.archive.release_own_claims().await.unwrap();
