@@ -69,7 +69,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         config: ConfigFile,
         /// One run, then ends
-        #[arg(long, required_unless_present_any = ["confirm", "accept_clock"])]
+        #[arg(long, required_unless_present_any = ["confirm", "accept_clock", "confirm_restore"])]
         once: bool,
         /// Prints exactly what would go and why, and takes nothing out
         #[arg(long, requires = "once")]
@@ -81,6 +81,9 @@ pub(crate) enum Command {
         /// Says that the clock is right, after rotation has refused to go by it
         #[arg(long, conflicts_with_all = ["once", "confirm"])]
         accept_clock: bool,
+        /// Says that what was restored is as it should be, so that rotation goes on
+        #[arg(long, conflicts_with_all = ["once", "confirm", "accept_clock"])]
+        confirm_restore: bool,
         /// For scripts
         #[arg(long)]
         json: bool,
@@ -92,6 +95,45 @@ pub(crate) enum Command {
         /// Reads every byte and compares its hash
         #[arg(long)]
         deep: bool,
+        /// Goes on where an earlier one that was cut off had come to
+        #[arg(long, requires = "deep")]
+        resume: bool,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Backs the catalogue up into a store, or lists the backups that there are
+    Backup {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Lists the backups, newest first, and makes none
+        #[arg(long)]
+        list: bool,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Brings a lost catalogue back into an empty database: the newest backup, the journal, the objects since
+    Restore {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// This backup, not the newest
+        #[arg(long, value_name = "BACKUP")]
+        backup: Option<String>,
+        /// The backups of this catalogue, not of the one that the stores' markers name
+        #[arg(long, value_name = "CATALOGUE")]
+        catalogue: Option<String>,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// As restore, where no backup is left: from the journal and the objects alone
+    Rebuild {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// What is left of this catalogue, not of the one that the stores' markers name
+        #[arg(long, value_name = "CATALOGUE")]
+        catalogue: Option<String>,
         /// For scripts
         #[arg(long)]
         json: bool,

@@ -2,9 +2,11 @@
 
 mod apply;
 mod audit;
+mod backup;
 mod collect;
 mod hold;
 mod migrate;
+mod restore;
 mod retry;
 mod rotate;
 mod stores;
@@ -13,7 +15,6 @@ mod verify;
 use std::path::Path;
 use std::sync::Arc;
 
-use archive::Depth;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{AuditCommand, Cli, Command, ConfigFile, Part, StoresCommand};
@@ -30,18 +31,29 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Apply { config, file, dry_run: true } => apply::preview(&read(&config)?, &file).await,
         Command::Apply { config, file, dry_run: false } => apply::apply(&read(&config)?, &file).await,
         Command::Collect { config, core_server, .. } => collect::collect(&read(&config)?, core_server.as_deref()).await,
-        Command::Rotate { config, dry_run, confirm, accept_clock, json, .. } => {
+        Command::Rotate { config, dry_run, confirm, accept_clock, confirm_restore, json, .. } => {
             let (config, form) = (read(&config)?, Form::of_flag(json));
             match confirm {
+                _ if confirm_restore => restore::confirm(&config).await,
                 _ if accept_clock => rotate::accept_clock(&config).await,
                 Some(core_server) => rotate::confirm(&config, &core_server).await,
                 None if dry_run => rotate::preview(&config, form).await,
                 None => rotate::rotate(&config, form).await,
             }
         }
-        Command::Verify { config, deep, json } => {
-            let depth = if deep { Depth::Deep } else { Depth::Fast };
-            verify::verify(&read(&config)?, depth, Form::of_flag(json)).await
+        Command::Verify { config, deep: false, json, .. } => verify::verify(&read(&config)?, Form::of_flag(json)).await,
+        Command::Verify { config, resume, json, .. } => {
+            verify::verify_deep(&read(&config)?, resume, Form::of_flag(json)).await
+        }
+        Command::Backup { config, list: true, json } => backup::list(&read(&config)?, Form::of_flag(json)).await,
+        Command::Backup { config, list: false, json } => backup::backup(&read(&config)?, Form::of_flag(json)).await,
+        Command::Restore { config, backup, catalogue, json } => {
+            let wanted = restore::wanted(catalogue.as_deref(), backup.as_deref())?;
+            restore::restore(&read(&config)?, wanted, Form::of_flag(json)).await
+        }
+        Command::Rebuild { config, catalogue, json } => {
+            let wanted = archive::Wanted { without_backup: true, ..restore::wanted(catalogue.as_deref(), None)? };
+            restore::restore(&read(&config)?, wanted, Form::of_flag(json)).await
         }
         Command::Stores { config, json, command } => {
             let config = read(&config)?;

@@ -42,6 +42,12 @@ pub(crate) struct Config {
     /// Taking out what is due.
     #[serde(default)]
     pub(crate) rotation: rotation::Config,
+    /// Reading everything again.
+    #[serde(default)]
+    pub(crate) scrub: rotation::ScrubConfig,
+    /// Backups of the catalogue.
+    #[serde(default)]
+    pub(crate) backup: rotation::BackupConfig,
 }
 
 /// The catalogue.
@@ -164,6 +170,13 @@ impl Config {
         config.ftp.validate().map_err(|what| format!("[ftp] {what}"))?;
         config.collector.validate().map_err(|what| format!("[collector] {what}"))?;
         config.rotation.validate().map_err(|what| format!("[rotation] {what}"))?;
+        config.scrub.validate().map_err(|what| format!("[scrub] {what}"))?;
+        config.backup.validate().map_err(|what| format!("[backup] {what}"))?;
+        if let Some(store) = &config.backup.store
+            && !config.stores.iter().any(|it| &it.name == store)
+        {
+            return Err(format!("[backup] store: there is no store \"{store}\" in [[stores]]"));
+        }
         Ok(config)
     }
 
@@ -217,7 +230,7 @@ mod tests {
         for key in archive::store_keys() {
             assert!(example.contains(&format!("\n#: {key} = ")), "[[stores]] {key} is not in the example");
         }
-        for section in ["database", "audit", "log", "http", "ftp", "collector", "rotation"] {
+        for section in ["database", "audit", "log", "http", "ftp", "collector", "rotation", "scrub", "backup"] {
             let unknown = format!("{LEAST}[{section}]\nno_such_key = 1\n");
             let error = toml::from_str::<Config>(&unknown).unwrap_err();
             // serde names every key that it expected.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use archive::{Archive, Options};
+use archive::{Archive, Options, Restored, Wanted};
 
 use crate::WrongUse;
 use crate::config::Config;
@@ -70,6 +70,20 @@ pub(crate) async fn open_archive_to_rotate(config: &Config) -> anyhow::Result<(I
     let lock = take_lock(&config.data_dir, "rotate.lock")?;
     let name = name_in(&config.data_dir)?;
     Ok((lock, open_archive_as(config, format!("{name}-rotate")).await?))
+}
+
+/// Opens the archive for a backup, as [`open_archive_to_rotate`] does for a run.
+pub(crate) async fn open_archive_to_back_up(config: &Config) -> anyhow::Result<(InstanceLock, Arc<Archive>)> {
+    let lock = take_lock(&config.data_dir, "backup.lock")?;
+    let name = name_in(&config.data_dir)?;
+    Ok((lock, open_archive_as(config, format!("{name}-backup")).await?))
+}
+
+/// Restores the archive under a command's name.
+pub(crate) async fn restore_archive(config: &Config, wanted: Wanted) -> anyhow::Result<(Arc<Archive>, Restored)> {
+    let name = format!("{}-restore", name_in(&config.data_dir)?);
+    let options = Options::new(config.database_url()?, config.store_configs(), name);
+    Archive::restore(options, wanted).await.map_err(WrongUse::because)
 }
 
 async fn open_archive_as(config: &Config, instance: String) -> anyhow::Result<Arc<Archive>> {

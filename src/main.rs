@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod instance;
 mod logging;
+mod meter;
 mod output;
 mod service;
 

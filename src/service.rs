@@ -34,6 +34,7 @@ pub(crate) struct Service {
     archive: Arc<Archive>,
     collector: Option<collector::Collector>,
     rotation: Option<rotation::Rotation>,
+    keeping: Option<(rotation::Scrub, rotation::Backups)>,
     ftp: Option<ftp::FtpServer>,
     http: Option<api::HttpServer>,
     shutdown_timeout: Duration,
@@ -59,6 +60,12 @@ impl Service {
         };
         let rotation =
             has(Part::Rotation).then(|| rotation::Rotation::new(Arc::clone(&archive), config.rotation.clone()));
+        let keeping = has(Part::Rotation).then(|| {
+            (
+                rotation::Scrub::new(Arc::clone(&archive), config.scrub.clone()),
+                rotation::Backups::new(Arc::clone(&archive), config.backup.clone()),
+            )
+        });
         let ftp = match has(Part::Ftp) {
             true => Some(
                 ftp::FtpServer::bind(Arc::clone(&archive), config.ftp.clone(), &config.data_dir)
@@ -77,7 +84,18 @@ impl Service {
         };
         let (shutdown_timeout, keep_audit_for) = (config.shutdown_timeout, config.audit.keep);
         let parts = parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", ");
-        Ok(Self { archive, collector, rotation, ftp, http, shutdown_timeout, keep_audit_for, parts, _lock: lock })
+        Ok(Self {
+            archive,
+            collector,
+            rotation,
+            keeping,
+            ftp,
+            http,
+            shutdown_timeout,
+            keep_audit_for,
+            parts,
+            _lock: lock,
+        })
     }
 
     /// The archive.
@@ -98,8 +116,18 @@ impl Service {
     /// # Errors
     /// When a part ends by itself: a service that lacks one must not look like a whole one.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { archive, collector, rotation, ftp, http, shutdown_timeout, keep_audit_for, parts: names, _lock } =
-            self;
+        let Self {
+            archive,
+            collector,
+            rotation,
+            keeping,
+            ftp,
+            http,
+            shutdown_timeout,
+            keep_audit_for,
+            parts: names,
+            _lock,
+        } = self;
         // Before anybody is told that it runs: who is told may stop it.
         let mut signals = Signals::new()?;
         let mut parts = JoinSet::new();
@@ -117,6 +145,19 @@ impl Service {
                     tracing::error!("rotation failed: {error}");
                 }
                 "rotation"
+            });
+        }
+        if let Some((scrub, backups)) = keeping {
+            let (stop_scrub, stop_backups) = (stop.clone(), stop.clone());
+            parts.spawn(async move {
+                scrub.run(stop_scrub).await;
+                "scrubbing"
+            });
+            parts.spawn(async move {
+                if let Err(error) = backups.run(stop_backups).await {
+                    tracing::error!("backups failed: {error}");
+                }
+                "the backups"
             });
         }
         if let Some(ftp) = ftp {

@@ -317,12 +317,25 @@ impl Fonoteca {
         Running::start(self.command(&["serve"]))
     }
 
-    /// Every file in the store but its marker, as paths within it.
+    /// Every object in the store, as paths within it: neither its marker, nor what it keeps of the catalogue.
     pub(crate) fn stored_objects(&self) -> Vec<PathBuf> {
-        files_under(&self.directory.path().join("store"))
+        let store = self.directory.path().join("store");
+        files_under(&store)
             .into_iter()
             .filter(|path| path.file_name().is_none_or(|name| name != "fonoteca-store.txt"))
+            .filter(|path| !path.starts_with(store.join("catalogue")))
             .collect()
+    }
+
+    /// Loses `data_dir`, and the catalogue wherever it is: what is left are the stores, the spools and the configuration.
+    pub(crate) fn lose_the_machine(&mut self) {
+        std::fs::remove_dir_all(self.path("data")).expect("remove data_dir");
+        if let Some(lost) = &self.database {
+            let text = std::fs::read_to_string(self.path("fonoteca.toml")).expect("read the configuration");
+            let empty = new_postgres_database();
+            std::fs::write(self.path("fonoteca.toml"), text.replace(lost.as_str(), &empty)).expect("configure it anew");
+            self.database = Some(empty);
+        }
     }
 
     /// The end of every test: catalogue and store agree, down to the last byte.

@@ -17,6 +17,7 @@ mod isolation;
 mod live_call;
 mod one_recording;
 mod power_loss;
+mod recovery;
 mod rotation;
 mod stores;
 mod tidy;

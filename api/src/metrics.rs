@@ -80,6 +80,7 @@ impl Figures {
         self.rotation(&mut text).await?;
         self.usage(&mut text).await?;
         self.stores(&mut text);
+        self.integrity(&mut text).await?;
         Ok(text)
     }
 
@@ -98,6 +99,31 @@ impl Figures {
         let days = states.iter().filter_map(|(it, state)| Some((it, state.days_until_full?)));
         let help = "Days until a store's disk is down to its watermark, at the rate of the last days.";
         gauge(text, "fonoteca_store_days_until_full", help, days);
+    }
+
+    async fn integrity(&self, text: &mut String) -> archive::Result<()> {
+        let now = self.archive.clock().now();
+        let health = self.archive.list_store_health().await?;
+        let lines = |figure: fn(&archive::StoreHealth) -> u64| {
+            let lines = health.iter().map(move |it| (labels(&[("store", &it.store)]), figure(it)));
+            lines.collect::<Vec<_>>()
+        };
+        gauge(text, "fonoteca_objects_damaged", "Objects found damaged or missing.", lines(|it| it.damaged));
+        gauge(
+            text,
+            "fonoteca_orphans",
+            "Objects that no recording owns, not yet in lost+found.",
+            lines(|it| it.orphans),
+        );
+        let unread = health.iter().map(|it| {
+            let seconds = it.oldest.map_or(0, |oldest| now.millis().saturating_sub(oldest.millis()) / 1000);
+            (labels(&[("store", &it.store)]), seconds)
+        });
+        gauge(text, "fonoteca_unread_seconds", "How long the object that is unread longest has not been read.", unread);
+        let last = self.archive.find_last_run("backup").await?.and_then(|run| run.finished_at);
+        let line = [("", last.map_or(0, |at| at.millis() / 1000))];
+        gauge(text, "fonoteca_backup_finished_seconds", "When the catalogue was last backed up, in Unix time.", line);
+        Ok(())
     }
 
     /// Every core server and state has its line, so that a figure falls to 0 instead of staying where it was.

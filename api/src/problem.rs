@@ -162,6 +162,12 @@ impl From<archive::Error> for Problem {
             Error::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "forbidden", error.to_string()),
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
             Error::Invalid(text) => Self::new(StatusCode::BAD_REQUEST, "invalid", text),
+            // It may be repaired, but not by asking again in a moment: so no Retry-After.
+            Error::Damaged(id) => {
+                tracing::error!(recording.id = %id, "asked for recording {id}, of which no sound copy is left");
+                let detail = "this recording's audio is damaged in the archive, and not served until it is repaired";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "recording_damaged", detail)
+            }
             error if error.is_transient() => {
                 tracing::warn!(%error, "answered that it is not possible at the moment");
                 Self::unavailable()

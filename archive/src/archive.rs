@@ -6,8 +6,11 @@ use crate::audit::PendingRead;
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, params};
 use crate::error::{Error, Result};
+use crate::hash::Sha256;
 use crate::id::{CatalogueId, StoreId};
+use crate::journal::Journal;
 use crate::password::Passwords;
+use crate::restore::refuse_half_a_restore;
 use crate::stores::{Store, StoreConfig, Trouble};
 
 /// How long a catalogue that is up takes to answer at most.
@@ -44,8 +47,11 @@ pub struct Archive {
     pub(crate) instance: String,
     pub(crate) passwords: Passwords,
     pub(crate) reads: Mutex<Vec<PendingRead>>,
-    catalogue: CatalogueId,
-    stores: Vec<Arc<Store>>,
+    pub(crate) journal: Journal,
+    /// The organisation as it was last journalled.
+    pub(crate) organisation: Mutex<Option<Sha256>>,
+    pub(crate) catalogue: CatalogueId,
+    pub(crate) stores: Vec<Arc<Store>>,
 }
 
 impl Archive {
@@ -99,6 +105,7 @@ impl Archive {
 
     async fn open_catalogue(options: &Options) -> Result<Self> {
         let db = Db::open(&options.database_url, options.connections).await?;
+        refuse_half_a_restore(&db).await?;
         let now = options.clock.now();
         db.execute(
             "INSERT INTO catalogue (one, id, created_at) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING",
@@ -112,6 +119,8 @@ impl Archive {
             instance: options.instance.clone(),
             passwords: Passwords::default(),
             reads: Mutex::default(),
+            journal: Journal::default(),
+            organisation: Mutex::default(),
             catalogue: catalogue.get("id")?,
             stores: Vec::new(),
         })

@@ -220,6 +220,17 @@ impl Db {
         })
     }
 
+    /// Begins a transaction that only reads, and sees the catalogue as it is now until it ends.
+    pub(crate) async fn begin_snapshot(&self) -> Result<Tx> {
+        Ok(match self {
+            // A deferred one: what it sees is fixed by its first read.
+            Self::Sqlite { reader, .. } => Tx::Sqlite(reader.begin().await?),
+            Self::Postgres(pool) => {
+                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+        })
+    }
+
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite { writer, reader } => {

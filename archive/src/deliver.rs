@@ -16,6 +16,7 @@ use crate::hash::Sha256;
 use crate::id::{CallId, ObjectId, RecordingId};
 use crate::organisation::{CoreServer, PbxPlace};
 use crate::recording::{file_name, identity};
+use crate::repair::wants_repair;
 use crate::sources::SourceClaim;
 use crate::usage::{Count, count};
 use crate::words::{CopyReason, Outcome, UsageClass};
@@ -31,7 +32,8 @@ impl Archive {
     /// A new recording's id, and with it what its retention counts from: the call's start if that is plausible, else
     /// now. Never a file's time.
     pub fn new_recording_id(&self, claim: &SourceClaim) -> RecordingId {
-        RecordingId::new(self.retain_from(claim.source.listed.started_at))
+        // A source that is fetched again to repair its recording is that recording.
+        claim.source.recording.unwrap_or_else(|| RecordingId::new(self.retain_from(claim.source.listed.started_at)))
     }
 
     fn retain_from(&self, started_at: Option<Instant>) -> Instant {
@@ -56,6 +58,11 @@ impl Archive {
         let identity = delivery_identity(claim, core_server, place, source_sha256);
         let mut tx = self.db.begin().await?;
         let found = find_identity(&mut tx, identity).await?;
+        if let Some(Delivered::Duplicate(id)) = found
+            && wants_repair(&mut tx, id).await?
+        {
+            return Ok(None);
+        }
         if let Some(delivered) = found {
             self.end_source(&mut tx, claim, core_server, delivered).await?;
             tx.commit().await?;
@@ -106,7 +113,12 @@ impl Archive {
         let mut tx = self.db.begin().await?;
         let identity =
             delivery_identity(&delivery.claim, &delivery.core_server, delivery.place.as_ref(), delivery.source_sha256);
-        if let Some(delivered) = find_identity(&mut tx, identity).await? {
+        if let Some(mut delivered) = find_identity(&mut tx, identity).await? {
+            if let Delivered::Duplicate(id) = delivered
+                && self.repair(&mut tx, delivery, objects, id).await?
+            {
+                delivered = Delivered::Archived(id);
+            }
             self.end_source(&mut tx, &delivery.claim, &delivery.core_server, delivered).await?;
             tx.commit().await?;
             return Ok(delivered);
@@ -126,7 +138,7 @@ impl Archive {
         Ok(delivered)
     }
 
-    async fn insert_recording(
+    pub(crate) async fn insert_recording(
         &self,
         tx: &mut Tx,
         delivery: &Delivery,
@@ -272,7 +284,7 @@ fn delivery_identity(
     identity(pbx, core_server.id, &listed.pbx_token, &listed.call_ref, listed.leg, source_sha256)
 }
 
-async fn find_identity(tx: &mut Tx, identity: Sha256) -> Result<Option<Delivered>> {
+pub(crate) async fn find_identity(tx: &mut Tx, identity: Sha256) -> Result<Option<Delivered>> {
     let recording = tx.fetch_optional("SELECT id FROM recordings WHERE identity = $1", params![identity]).await?;
     if let Some(row) = recording {
         return Ok(Some(Delivered::Duplicate(row.get("id")?)));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::id::RecordingId;
 use crate::stores::Trouble;
 
 /// The result of everything the archive does.
@@ -32,6 +33,9 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// Every copy of the recording's audio is damaged or missing. Whoever could repair it knows.
+    #[error("recording {0}: no sound copy of its audio is left")]
+    Damaged(RecordingId),
     /// A store's marker is absent or belongs to another catalogue: nothing may be written or removed there.
     #[error("store {store}: {what}")]
     Marker {

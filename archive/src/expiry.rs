@@ -135,6 +135,7 @@ impl Archive {
         grace: Duration,
         quota_bytes: Option<u64>,
     ) -> Result<Expired> {
+        self.check_restore_confirmed().await?;
         let now = self.clock.now();
         let mut expired = Expired::default();
         let mut tx = self.db.begin().await?;

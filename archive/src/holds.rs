@@ -7,9 +7,11 @@ use serde_json::json;
 
 use crate::Archive;
 use crate::clock::Instant;
+use crate::crash::crash_point;
 use crate::db::{Row, Tx, params};
 use crate::error::{Error, Result};
 use crate::id::{HoldId, PbxId, RecordingId, TenantId};
+use crate::journal::JournalKind;
 use crate::scope::{Actor, Scope};
 use crate::usage::{Count, count};
 use crate::words::UsageClass;
@@ -85,6 +87,22 @@ impl Hold {
     }
 }
 
+/// What the journal says of a hold that is about to be set.
+fn hold_entry(id: HoldId, hold: &NewHold, set_at: Instant, actor: &Actor) -> serde_json::Value {
+    json!({
+        "hold": id.to_string(),
+        "tenant": hold.tenant.to_string(),
+        "matter": hold.matter,
+        "recording": hold.recording.map(|id| id.to_string()),
+        "pbx": hold.pbx.map(|id| id.to_string()),
+        "number": hold.number,
+        "from_ms": hold.from.map(Instant::millis),
+        "until_ms": hold.until.map(Instant::millis),
+        "set_at": set_at.millis(),
+        "set_by": actor.principal.to_string(),
+    })
+}
+
 /// Takes the tenant's row until the transaction ends. Setting a hold, expiring and purging all take it first, so none
 /// of them can pass another, whatever an engine's snapshots would show.
 pub(crate) async fn serialise_on_tenant(tx: &mut Tx, tenant: TenantId) -> Result<()> {
@@ -105,6 +123,9 @@ impl Archive {
         self.check_tenant_in_scope(actor.scope, hold.tenant, hold.pbx).await?;
         let now = self.clock.now();
         let id = HoldId::new(now);
+        // Before it is set: a hold that a restore would forget protects nobody.
+        self.journal(JournalKind::Holds, &[hold_entry(id, hold, now, actor)]).await?;
+        crash_point("hold journalled");
         let mut tx = self.db.begin().await?;
         serialise_on_tenant(&mut tx, hold.tenant).await?;
         if let Some(recording) = hold.recording {
@@ -143,7 +164,7 @@ impl Archive {
     }
 
     /// expired → archived for everything of the tenant that a hold now reaches.
-    async fn restore_held(&self, tx: &mut Tx, tenant: TenantId) -> Result<usize> {
+    pub(crate) async fn restore_held(&self, tx: &mut Tx, tenant: TenantId) -> Result<usize> {
         let sql = format!(
             "UPDATE recordings
              SET state = 'archived', expired_at = NULL, expired_by = NULL, purge_after = NULL
@@ -179,7 +200,13 @@ impl Archive {
         let detail = json!({ "hold": id.to_string(), "pbx": pbx.map(|pbx| pbx.to_string()) });
         self.audit(&mut tx, actor, "hold.release", Some(tenant), Some(id.to_string()), &detail).await?;
         self.emit(&mut tx, "hold.released", Some(tenant), &detail).await?;
-        tx.commit().await
+        tx.commit().await?;
+        // After it is released: should a restore not learn of it, it holds too much, not too little.
+        let entry = json!({ "released": id.to_string(), "at": self.clock.now().millis() });
+        if let Err(error) = self.journal(JournalKind::Holds, &[entry]).await {
+            tracing::warn!(hold.id = %id, "failed to journal the release of hold {id}: {error}");
+        }
+        Ok(())
     }
 
     /// Every hold that the scope reaches, newest first, released ones included.

@@ -135,6 +135,12 @@ ids! {
     EventId = "event";
     /// A run of rotation.
     RunId = "run";
+    /// A backup of the catalogue.
+    BackupId = "backup";
+    /// A part of the journal.
+    JournalId = "part of the journal";
+    /// A restore.
+    RestoreId = "restore";
     /// A request at a door.
     RequestId = "request";
 }

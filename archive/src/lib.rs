@@ -6,12 +6,13 @@
 //! none of them.
 //!
 //! Reading order: [`Recording`], then `deliver` (how one comes in), `open` and `search` (how it is seen), `expiry` and
-//! `purge` (how it goes), `holds` (what stops that), `copies` and `moves` (where it lies), `verify` (how all of it is
-//! checked).
+//! `purge` (how it goes), `holds` (what stops that), `copies` and `moves` (where it lies), `verify` and `scrub` (how all of
+//! it is checked), `journal`, `backup` and `restore` (how it comes back).
 
 mod accounts;
 mod archive;
 mod audit;
+mod backup;
 mod clock;
 mod copies;
 mod crash;
@@ -24,11 +25,13 @@ mod expiry;
 mod hash;
 mod holds;
 mod id;
+mod journal;
 mod lease;
 mod lost;
 mod moves;
 mod open;
 mod organisation;
+mod orphans;
 mod outbox;
 mod pace;
 mod password;
@@ -36,8 +39,11 @@ mod purge;
 mod put;
 mod recording;
 mod relocation;
+mod repair;
+mod restore;
 mod runs;
 mod scope;
+mod scrub;
 mod search;
 mod sources;
 mod stores;
@@ -56,6 +62,7 @@ pub mod testing;
 pub use accounts::{FtpAccount, FtpLogin, NewToken, User, random_text};
 pub use archive::{Archive, Options};
 pub use audit::{AuditRow, Trimmed};
+pub use backup::Backup;
 pub use clock::{Clock, Instant, SystemClock};
 pub use copies::{Copied, CopiesWaiting, CopyClaim, CopyOutcome, CopyRound};
 pub use crash::crash_point;
@@ -73,19 +80,22 @@ pub use lease::{Instance, Lease};
 pub use lost::{LostStore, StoreFigures};
 pub use open::AudioReader;
 pub use organisation::{AfterArchive, CoreServer, Pbx, PbxPlace, Reseller, Tenant};
+pub use orphans::Orphans;
 pub use outbox::Event;
 pub use pace::Pace;
 pub use purge::{PurgeRound, Purged};
 pub use recording::Recording;
 pub use relocation::{MovedTable, move_catalogue};
+pub use restore::{Restored, Wanted};
 pub use runs::{Run, RunEvent};
 pub use scope::{Actor, Principal, Scope};
+pub use scrub::{ScrubRound, Scrubbed, StoreHealth};
 pub use search::{Cursor, Order, Page, Search};
 pub use sources::{NewSource, Source, SourceClaim};
 pub use stores::{Store, StoreConfig, StoreState, Trouble, look_up, nearest_key, store_keys};
 pub use tier::{Tier, TierMove};
 pub use usage::Usage;
-pub use verify::{Depth, Finding, Report};
+pub use verify::{Depth, Finding, Progress, Report};
 pub use waiting::Waiting;
 pub use words::{
     CopyReason, Direction, ExpiryReason, Leg, LockMode, ObjectState, Outcome, RecordingState, SourceState, UsageClass,

@@ -161,7 +161,7 @@ impl Reading {
         loop {
             let copies = self.archive.list_copies(self.id).await?;
             if copies.is_empty() {
-                return Err(Error::integrity("recordings", self.id, "has no copy that can be read"));
+                return Err(Error::Damaged(self.id));
             }
             for copy in copies {
                 if self.failed.contains(&copy.object) {

@@ -271,6 +271,13 @@ impl Archive {
     }
 }
 
+/// Every core server, as a transaction sees them.
+pub(crate) async fn core_servers_in(tx: &mut crate::db::Tx) -> Result<Vec<CoreServer>> {
+    let sql = "SELECT id, name, spool, layout, pattern, time_zone, after, enrolled_at, confirmed_at, disabled_at
+               FROM core_servers";
+    tx.fetch_all(sql, params![]).await?.iter().map(core_server_from_row).collect()
+}
+
 fn place_sql() -> String {
     format!(
         "SELECT pbxs.id AS pbx_id, pbxs.code AS pbx_code, pbxs.tenant_id AS tenant_id, tenants.time_zone AS time_zone,

@@ -6,18 +6,26 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::Archive;
+use crate::backup::row_to_json;
 use crate::clock::Instant;
 use crate::crash::crash_point;
 use crate::db::{Row, params};
 use crate::error::{Error, Result};
 use crate::holds::{IS_HELD, is_unlocked, serialise_on_tenant};
 use crate::id::{ObjectId, RecordingId, StoreId, TenantId};
+use crate::journal::JournalKind;
 use crate::usage::{Count, count};
 use crate::words::UsageClass;
 
 /// When an object that could not be swept is tried again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(600);
+
+/// What a tombstone keeps of its recording.
+pub(crate) const TOMBSTONE_COLUMNS: &str = "id, tenant_id, pbx_id, core_server_id, call_ref, leg, started_at, \
+    duration_ms, size_bytes, source_sha256, audio_sha256, identity, expired_at, expired_by";
 
 /// What a batch of purging did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +59,7 @@ impl Archive {
     /// One failing object never stops the others, and a store whose marker is gone or that cannot be reached is asked
     /// once in a round.
     pub async fn purge_batch(&self, round: &mut PurgeRound, limit: u32) -> Result<Purged> {
+        self.check_restore_confirmed().await?;
         let mut purged = Purged::default();
         let (after, after_id) =
             round.after.unwrap_or((Instant::from_millis(i64::MIN), RecordingId::new(Instant::from_millis(0))));
@@ -66,9 +75,14 @@ impl Archive {
             )
             .await?;
         round.over = rows.len() < limit as usize;
+        let journalled = self.journal_purges(&rows, &mut purged).await?;
         for row in &rows {
             let id: RecordingId = row.get("id")?;
             round.after = Some((row.get("purge_after")?, id));
+            // What came free only now is not in the journal: the next round takes it.
+            if row.get::<String>("state")? == "expired" && !journalled.contains(&id) {
+                continue;
+            }
             match self.purge(id, row, round, &mut purged).await {
                 Err(error) if error.is_transient() => return Err(error),
                 // What cannot be purged is asked again in each round, and keeps none of the others waiting.
@@ -80,6 +94,33 @@ impl Archive {
             }
         }
         Ok(purged)
+    }
+
+    /// Writes down which of the recordings are about to be purged, so that a restore does not look for what is gone on
+    /// purpose, nor takes it in again.
+    async fn journal_purges(&self, rows: &[Row], purged: &mut Purged) -> Result<Vec<RecordingId>> {
+        let sql = format!(
+            "SELECT {TOMBSTONE_COLUMNS}
+             FROM recordings
+             WHERE id = $1 AND state = 'expired' AND purge_after <= $2 AND {unlocked} AND NOT {IS_HELD}",
+            unlocked = is_unlocked("$2")
+        );
+        let (mut ids, mut entries) = (Vec::new(), Vec::new());
+        for row in rows {
+            let id: RecordingId = row.get("id")?;
+            if let Some(row) = self.db.fetch_optional(sql.clone(), params![id, self.clock.now()]).await? {
+                ids.push(id);
+                let (columns, values) = (row.columns(), row_to_json(&row)?);
+                entries.push(json!({ "recording": id.to_string(), "columns": columns, "values": values }));
+            }
+        }
+        if let Err(error) = self.journal(JournalKind::Purges, &entries).await {
+            tracing::warn!("failed to journal a purge, which is put off: {error}");
+            purged.failed += ids.len() as u64;
+            return Ok(Vec::new());
+        }
+        crash_point("purges journalled");
+        Ok(ids)
     }
 
     async fn purge(&self, id: RecordingId, row: &Row, round: &mut PurgeRound, purged: &mut Purged) -> Result<()> {
@@ -193,16 +234,13 @@ impl Archive {
     /// purging → tombstone.
     async fn bury(&self, id: RecordingId) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        tx.execute(
-            "INSERT INTO tombstones (id, tenant_id, pbx_id, core_server_id, call_ref, leg, started_at, duration_ms,
-                 size_bytes, source_sha256, audio_sha256, identity, expired_at, expired_by, purged_at)
-             SELECT id, tenant_id, pbx_id, core_server_id, call_ref, leg, started_at, duration_ms, size_bytes,
-                 source_sha256, audio_sha256, identity, expired_at, expired_by, $1
+        let sql = format!(
+            "INSERT INTO tombstones ({TOMBSTONE_COLUMNS}, purged_at)
+             SELECT {TOMBSTONE_COLUMNS}, $1
              FROM recordings
-             WHERE id = $2 AND state = 'purging'",
-            params![self.clock.now(), id],
-        )
-        .await?;
+             WHERE id = $2 AND state = 'purging'"
+        );
+        tx.execute(sql, params![self.clock.now(), id]).await?;
         tx.change_one("recording", "DELETE FROM recordings WHERE id = $1 AND state = 'purging'", params![id]).await?;
         tx.commit().await
     }
@@ -210,6 +248,7 @@ impl Archive {
     /// Removes objects that a crash or a failed put left behind: writing ones whose lease is over, dropping ones whose
     /// bytes are still there. Says how many went.
     pub async fn sweep_objects(&self, limit: u32) -> Result<u64> {
+        self.check_restore_confirmed().await?;
         let now = self.db.now().await?;
         self.db
             .execute(

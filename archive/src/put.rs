@@ -9,6 +9,7 @@ use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::hash::Sha256;
 use crate::id::{ObjectId, RecordingId};
+use crate::journal::Facts;
 use crate::organisation::PbxPlace;
 use crate::stores::Store;
 use crate::words::CopyReason;
@@ -89,6 +90,11 @@ impl Archive {
         let key = object_key(delivery, id);
         self.insert_writing(id, delivery.id, store, &key, delivery.size_bytes, delivery.sha256).await?;
         crash_point("object row written");
+        // Before the bytes: what lies in a store without its facts could only be entered again by its key.
+        if let Err(error) = self.note_facts(store, &Facts::of(delivery, id, store.id(), &key)).await {
+            self.drop_written(&[id]).await?;
+            return Err(error);
+        }
         let put = store.put_file(&key, &delivery.file, delivery.size_bytes, delivery.sha256);
         if let Err(error) = self.while_writing(id, put).await {
             self.drop_written(&[id]).await?;

@@ -311,6 +311,7 @@ impl Archive {
             "SELECT {COLUMNS}
              FROM sources
              WHERE core_server_id = $1 AND remove_after <= $2 AND removed_at IS NULL AND state = 'done'
+                 AND NOT EXISTS (SELECT 1 FROM restores WHERE confirmed_at IS NULL)
                  AND NOT EXISTS (SELECT 1 FROM recordings r WHERE r.id = sources.recording_id AND r.guarded = 1)
              ORDER BY remove_after
              LIMIT $3"

@@ -30,6 +30,7 @@ mod read;
 mod s3;
 mod secret;
 mod settings;
+mod side;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub use failure::Trouble;
 pub(crate) use read::ByteStream;
 pub use secret::look_up;
 pub use settings::{nearest_key, store_keys};
+pub(crate) use side::{CATALOGUE, LOST_AND_FOUND};
 
 use health::{For, Health};
 use s3::Bucket;
@@ -334,11 +336,12 @@ impl Store {
         .await
     }
 
-    /// Every key in the store but the marker, with its size.
+    /// Every key of an object in the store, with its size: neither the marker, nor what is kept of the catalogue, nor
+    /// lost+found.
     pub(crate) fn list(&self) -> impl futures_util::Stream<Item = Result<(String, u64)>> + '_ {
         self.objects.list(None).filter_map(|meta| async move {
             match meta {
-                Ok(meta) if meta.location.as_ref() == marker::KEY => None,
+                Ok(meta) if side::is_beside(meta.location.as_ref()) => None,
                 Ok(meta) => Some(Ok((meta.location.to_string(), meta.size))),
                 Err(error) => Some(Err(error.into())),
             }

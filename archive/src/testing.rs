@@ -3,6 +3,7 @@
 
 mod clock;
 mod fixture;
+mod recovery;
 mod s3;
 mod sabotage;
 mod stores;

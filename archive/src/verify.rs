@@ -4,14 +4,22 @@
 use futures_util::StreamExt;
 
 use crate::Archive;
+use crate::clock::Instant;
 use crate::db::params;
 use crate::error::{Error, Result};
-use crate::hash::Sha256;
 use crate::id::{ObjectId, RecordingId, SourceId};
+use crate::scope::Actor;
+use crate::scrub::Condition;
 use crate::stores::Store;
 
 /// Rows looked at in one statement.
 const BATCH: u32 = 500;
+/// Objects asked for at the same time, where only their size is.
+const ASKED_AT_ONCE: usize = 16;
+/// Objects read at the same time.
+const READ_AT_ONCE: usize = 4;
+/// Runs in the catalogue.
+const DEEP_RUN: &str = "verify-deep";
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,38 +61,143 @@ pub struct Report {
     pub objects: u64,
     /// Their bytes.
     pub stored_bytes: u64,
-    /// Everything that does not agree.
+    /// What does not agree, up to [`Report::MOST_FINDINGS`].
     pub findings: Vec<Finding>,
+    /// What does not agree beyond those.
+    pub more_findings: u64,
+}
+
+impl Report {
+    /// So many findings are listed; a store that lost everything must not fill the memory.
+    pub const MOST_FINDINGS: usize = 10_000;
+
+    /// Does everything agree?
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if self.findings.len() < Self::MOST_FINDINGS {
+            self.findings.push(finding);
+        } else {
+            self.more_findings += 1;
+        }
+    }
+}
+
+/// How far verifying has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Objects looked at, or looked at before it was cut off.
+    pub objects: u64,
+    /// Bytes of them.
+    pub stored_bytes: u64,
+    /// All live objects.
+    pub all_objects: u64,
+    /// Their bytes.
+    pub all_bytes: u64,
+}
+
+/// What verifying does besides looking.
+struct Looking<'a> {
+    depth: Depth,
+    /// Flags what is damaged, and notes what is sound as read.
+    marks: bool,
+    /// Objects read since then were looked at before.
+    done_since: Option<Instant>,
+    progress: Progress,
+    tell: &'a mut (dyn FnMut(Progress) + Send),
 }
 
 impl Archive {
-    /// Compares the catalogue with every store, and with itself.
+    /// Compares the catalogue with every store, and with itself. It changes nothing.
     ///
     /// # Errors
     /// Only when it cannot look: a store or the catalogue fails. What it finds is in the report.
     pub async fn verify(&self, depth: Depth) -> Result<Report> {
+        self.verify_telling(depth, &mut |_| ()).await
+    }
+
+    /// As [`Archive::verify`], telling how far it has come.
+    ///
+    /// # Errors
+    /// As [`Archive::verify`].
+    pub async fn verify_telling(&self, depth: Depth, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report> {
+        let mut looking = Looking { depth, marks: false, done_since: None, progress: Progress::default(), tell };
+        self.verify_looking(&mut looking).await
+    }
+
+    /// Reads every byte, flags what is damaged as scrubbing does, and can go on where an earlier call was cut off: with
+    /// `resume`, what that one has read is not read again.
+    ///
+    /// # Errors
+    /// As [`Archive::verify`].
+    pub async fn verify_deep(
+        &self,
+        actor: &Actor,
+        resume: bool,
+        tell: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Report> {
+        let sql = "SELECT id, started_at FROM runs WHERE kind = $1 AND finished_at IS NULL ORDER BY id DESC LIMIT 1";
+        let cut_off = match resume {
+            true => self.db.fetch_optional(sql, params![DEEP_RUN]).await?,
+            false => None,
+        };
+        let (run, done_since) = match cut_off {
+            Some(row) => (row.get("id")?, Some(row.get("started_at")?)),
+            None => (self.start_run(DEEP_RUN).await?, None),
+        };
+        let mut looking = Looking { depth: Depth::Deep, marks: true, done_since, progress: Progress::default(), tell };
+        let report = self.verify_looking(&mut looking).await?;
+        let text = serde_json::json!({
+            "objects": report.objects,
+            "stored_bytes": report.stored_bytes,
+            "findings": report.findings.len() as u64 + report.more_findings,
+        });
+        self.finish_run(actor, run, DEEP_RUN, &text.to_string(), &[]).await?;
+        Ok(report)
+    }
+
+    async fn verify_looking(&self, looking: &mut Looking<'_>) -> Result<Report> {
         let mut report = Report::default();
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT CAST(COALESCE(SUM(recordings), 0) AS BIGINT) AS objects,
+                     CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) AS stored_bytes
+                 FROM usage",
+                params![],
+            )
+            .await?;
+        looking.progress.all_objects = row.get("objects")?;
+        looking.progress.all_bytes = row.get("stored_bytes")?;
         for store in self.stores() {
             self.check_store(store).await?;
-            self.verify_objects(store, depth, &mut report).await?;
-            self.find_orphans(store, &mut report).await?;
+            self.verify_objects(store, looking, &mut report).await?;
+            let mut listed = std::pin::pin!(store.list().chunks(BATCH as usize));
+            while let Some(chunk) = listed.next().await {
+                for (key, _) in self.orphans_among(store, chunk).await? {
+                    report.add(Finding::Orphan { store: store.name().to_owned(), key });
+                }
+            }
         }
         self.verify_rows(&mut report).await?;
         match self.verify_audit().await {
             Ok(_) => {}
-            Err(error @ Error::Integrity { .. }) => report.findings.push(Finding::Audit(error.to_string())),
+            Err(error @ Error::Integrity { .. }) => report.add(Finding::Audit(error.to_string())),
             Err(error) => return Err(error),
         }
         Ok(report)
     }
 
-    async fn verify_objects(&self, store: &Store, depth: Depth, report: &mut Report) -> Result<()> {
+    async fn verify_objects(&self, store: &Store, looking: &mut Looking<'_>, report: &mut Report) -> Result<()> {
+        let at_once = if looking.depth == Depth::Deep { READ_AT_ONCE } else { ASKED_AT_ONCE };
         let mut after = vec![0; 16];
         loop {
             let rows = self
                 .db
                 .fetch_all(
-                    "SELECT id, recording_id, key, size_bytes, sha256
+                    "SELECT id, recording_id, key, size_bytes, sha256, verified_at, damaged_at
                      FROM objects
                      WHERE store_id = $1 AND id > $2 AND state = 'live'
                      ORDER BY id
@@ -94,26 +207,42 @@ impl Archive {
                 .await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.get("id")?;
-            for row in &rows {
-                let (recording, key): (RecordingId, String) = (row.get("recording_id")?, row.get("key")?);
-                let (size, hash): (u64, Sha256) = (row.get("size_bytes")?, row.get("sha256")?);
-                report.objects += 1;
-                report.stored_bytes += size;
-                let finding = match store.size_of(&key).await? {
-                    None => Some(Finding::Missing(recording)),
-                    Some(found) if found != size => Some(Finding::Damaged(recording)),
-                    Some(_) if depth == Depth::Deep && store.hash_of(&key).await?.0 != hash => {
-                        Some(Finding::Damaged(recording))
-                    }
-                    Some(_) => None,
-                };
-                // It may have been moved or purged while we looked.
-                if let Some(finding) = finding
-                    && self.is_live(row.get("id")?).await?
-                {
-                    report.findings.push(finding);
+            let (mut looks, mut sound) = (Vec::new(), Vec::new());
+            for row in rows {
+                looking.progress.objects += 1;
+                looking.progress.stored_bytes += row.get::<u64>("size_bytes")?;
+                let (read_at, damaged_at): (Option<Instant>, Option<Instant>) =
+                    (row.get("verified_at")?, row.get("damaged_at")?);
+                // What was found damaged before is found again, and told again.
+                let was_sound =
+                    damaged_at.is_none() && read_at.zip(looking.done_since).is_some_and(|(at, since)| at >= since);
+                if !was_sound {
+                    looks.push(self.look_with(store, row, looking.depth));
                 }
             }
+            let mut looks = std::pin::pin!(futures_util::stream::iter(looks).buffer_unordered(at_once));
+            while let Some((row, condition)) = looks.next().await {
+                report.objects += 1;
+                report.stored_bytes += row.get::<u64>("size_bytes")?;
+                let (object, recording): (ObjectId, RecordingId) = (row.get("id")?, row.get("recording_id")?);
+                let condition = condition?;
+                // It may have been moved or purged while we looked.
+                if condition == Condition::Sound || !self.is_live(object).await? {
+                    sound.push(object);
+                    continue;
+                }
+                if looking.marks {
+                    self.flag_damaged(store, &row, condition).await?;
+                }
+                report.add(match condition {
+                    Condition::Missing => Finding::Missing(recording),
+                    _ => Finding::Damaged(recording),
+                });
+            }
+            if looking.marks {
+                self.mark_sound(&sound).await?;
+            }
+            (looking.tell)(looking.progress);
         }
     }
 
@@ -123,26 +252,6 @@ impl Archive {
             .fetch_optional("SELECT 1 AS one FROM objects WHERE id = $1 AND state = 'live'", params![object])
             .await?;
         Ok(row.is_some())
-    }
-
-    async fn find_orphans(&self, store: &Store, report: &mut Report) -> Result<()> {
-        let mut keys = std::pin::pin!(store.list());
-        while let Some(listed) = keys.next().await {
-            let (key, _) = listed?;
-            let known = self
-                .db
-                .fetch_optional(
-                    "SELECT 1 AS one FROM objects WHERE key = $1 AND store_id = $2",
-                    params![&key, store.id()],
-                )
-                .await?
-                .is_some();
-            // It may have been purged since it was listed.
-            if !known && store.size_of(&key).await?.is_some() {
-                report.findings.push(Finding::Orphan { store: store.name().to_owned(), key });
-            }
-        }
-        Ok(())
     }
 
     /// What the catalogue can be asked about itself, each in one statement and so in one snapshot.
@@ -162,7 +271,7 @@ impl Archive {
             )
             .await?;
         for row in &rows {
-            report.findings.push(Finding::WithoutObject(row.get("id")?));
+            report.add(Finding::WithoutObject(row.get("id")?));
         }
         let rows = self
             .db
@@ -176,12 +285,12 @@ impl Archive {
             )
             .await?;
         for row in &rows {
-            report.findings.push(Finding::WithoutRecording(row.get("id")?));
+            report.add(Finding::WithoutRecording(row.get("id")?));
         }
         let differing: u64 =
             self.db.fetch_one(USAGE_THAT_DIFFERS, params![crate::PbxId::UNASSIGNED]).await?.get("n")?;
         if differing > 0 {
-            report.findings.push(Finding::Usage(differing));
+            report.add(Finding::Usage(differing));
         }
         Ok(())
     }

@@ -67,6 +67,7 @@ impl Lane {
         if let Some(delivered) = archive.find_delivered(claim, &server.core, place.as_ref(), source_sha256).await? {
             return Ok(delivered);
         }
+        let place = archive.place_to_repair(claim, place).await?;
         archive.check_stores(place.as_ref()).await?;
         let delivery = self.prepare(&server, claim, place, source_sha256, stop).await?;
         crash_point("transcoded");

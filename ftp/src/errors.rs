@@ -53,6 +53,11 @@ pub(crate) fn refusal(error: &archive::Error) -> Refusal {
     if let archive::Error::NotFound(_) = error {
         return not_found();
     }
+    if let archive::Error::Damaged(id) = error {
+        tracing::error!(parent: None, recording.id = %id, "asked for recording {id}, of which no sound copy is left");
+        // 450, not 550: a mirror that is told that a file is gone for good may remove its own copy.
+        return Refusal::from(ErrorKind::TransientFileNotAvailable);
+    }
     // Without a parent: libunftp's spans around this hold the client's path and login.
     tracing::error!(parent: None, "failed to answer an FTP client: {error:#}");
     let transient = error.is_transient();

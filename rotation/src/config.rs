@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio_cron_scheduler::Job;
+
+use crate::schedule::check_schedule;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -57,13 +58,7 @@ impl Config {
     /// # Errors
     /// The first key that cannot, and what to write instead.
     pub fn validate(&self) -> Result<(), String> {
-        if Job::new_async(self.schedule.as_str(), |_, _| Box::pin(std::future::ready(()))).is_err() {
-            return Err(format!(
-                "schedule \"{}\" is not a cron expression of six fields (second minute hour day month \
-                 weekday): write it like \"0 */5 * * * *\"",
-                self.schedule
-            ));
-        }
+        check_schedule(&self.schedule)?;
         if self.grace < SHORTEST_GRACE {
             return Err("grace is too short to notice a mistake in: make it \"1 h\" or more".to_owned());
         }

@@ -5,6 +5,8 @@
 //! is **purged**: its bytes are removed and a tombstone is left. What is held, locked, guarded or too young never goes;
 //! the archive's own statements see to that, whatever is decided here.
 //!
+//! Beside it run [`Scrub`], which reads everything again within so many days, and [`Backups`] of the catalogue.
+//!
 //! Reading order: `due` (the rules, pure), `decide` (one PBX by those rules: a plan and a run are the same code),
 //! `rotate` (a whole run), `schedule` (when runs happen), `copier` (what brings copies where they belong, beside the
 //! runs). `clock_guard` and `pulse` are what stops a run.
@@ -12,6 +14,7 @@
 //! A run can be killed at any point: each batch is a transaction of the archive's, nothing is remembered between them,
 //! and the next run finds what is still due.
 
+mod backups;
 mod clock_guard;
 mod config;
 mod copier;
@@ -25,10 +28,12 @@ mod pulse;
 mod report;
 mod rotate;
 mod schedule;
+mod scrub;
 
 #[cfg(test)]
 mod tests;
 
+pub use backups::{BackupConfig, Backups};
 pub use config::Config;
 pub use copier::CopyFigures;
 pub use error::Error;
@@ -36,3 +41,4 @@ pub use figures::{Figures, PbxFigures};
 pub use plan::{PlanSummary, PlannedExpiry, Rule};
 pub use report::{Outcome, Report};
 pub use rotate::Rotation;
+pub use scrub::{Scrub, ScrubConfig};

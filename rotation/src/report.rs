@@ -22,6 +22,8 @@ pub enum Outcome {
     LeaseLost,
     /// The clock cannot be believed; from then on nothing went. The text says why.
     ClockRefused(String),
+    /// The catalogue was restored, and no operator has looked at it yet: nothing goes.
+    RestoreUnconfirmed,
 }
 
 impl fmt::Display for Outcome {
@@ -32,6 +34,10 @@ impl fmt::Display for Outcome {
             Self::Stopped => f.write_str("stopped before the end; the next run goes on"),
             Self::LeaseLost => f.write_str("another instance took over"),
             Self::ClockRefused(why) => f.write_str(why),
+            Self::RestoreUnconfirmed => f.write_str(
+                "this catalogue was restored: nothing goes until an operator has looked at it and said so by \
+                 `fonoteca rotate --confirm-restore`",
+            ),
         }
     }
 }
@@ -99,7 +105,7 @@ impl Report {
         self.failures.is_empty()
             && self.purge_failures == 0
             && self.pbxs.iter().all(|pbx| pbx.failure.is_none())
-            && !matches!(self.outcome, Outcome::ClockRefused(_))
+            && !matches!(self.outcome, Outcome::ClockRefused(_) | Outcome::RestoreUnconfirmed)
     }
 }
 

@@ -104,6 +104,13 @@ impl Rotation {
             report.outcome = Outcome::Busy;
             return Ok(report);
         };
+        match self.archive.check_restore_confirmed().await {
+            Err(archive::Error::Forbidden(_)) => {
+                report.outcome = Outcome::RestoreUnconfirmed;
+                return Ok(report);
+            }
+            checked => checked?,
+        }
         let Some(mut lease) = RunLease::take(&self.archive).await? else {
             report.outcome = Outcome::Busy;
             return Ok(report);

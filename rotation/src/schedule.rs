@@ -30,34 +30,70 @@ impl Rotation {
     }
 
     async fn run_by_schedule(&self, stop: &CancellationToken) -> Result<(), Error> {
-        let due = Arc::new(Notify::new());
-        let mut scheduler = JobScheduler::new().await?;
-        let tick = Arc::clone(&due);
-        let job = Job::new_async(self.config.schedule.as_str(), move |_, _| {
-            tick.notify_one();
-            Box::pin(std::future::ready(()))
-        })?;
-        let job = scheduler.add(job).await?;
-        if scheduler.next_tick_for_job(job).await?.is_none() {
-            let schedule = &self.config.schedule;
-            return Err(Error::Schedule(format!("rotation.schedule \"{schedule}\" names a time that never comes")));
-        }
-        scheduler.start().await?;
-        due.notify_one();
+        let mut ticks = Ticks::start(&self.config.schedule, "rotation.schedule").await?;
+        ticks.due.notify_one();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = due.notified() => {}
+                () = ticks.next() => {}
             }
             match self.rotate(stop, &mut |_| ()).await {
                 Ok(report) => log(&report),
                 Err(error) => tracing::error!("failed to rotate: {error}"),
             }
         }
-        scheduler.shutdown().await?;
+        ticks.stop().await
+    }
+}
+
+/// The times of a schedule, as they come.
+pub(crate) struct Ticks {
+    scheduler: JobScheduler,
+    due: Arc<Notify>,
+}
+
+impl Ticks {
+    /// Begins to follow the schedule; `key` is what an error names.
+    pub(crate) async fn start(schedule: &str, key: &str) -> Result<Self, Error> {
+        let due = Arc::new(Notify::new());
+        let mut scheduler = JobScheduler::new().await?;
+        let tick = Arc::clone(&due);
+        let job = Job::new_async(schedule, move |_, _| {
+            tick.notify_one();
+            Box::pin(std::future::ready(()))
+        })?;
+        let job = scheduler.add(job).await?;
+        if scheduler.next_tick_for_job(job).await?.is_none() {
+            return Err(Error::Schedule(format!("{key} \"{schedule}\" names a time that never comes")));
+        }
+        scheduler.start().await?;
+        Ok(Self { scheduler, due })
+    }
+
+    /// Waits for the next time, or ends at once where one came meanwhile.
+    pub(crate) async fn next(&mut self) {
+        self.due.notified().await;
+    }
+
+    pub(crate) async fn stop(mut self) -> Result<(), Error> {
+        self.scheduler.shutdown().await?;
         Ok(())
     }
+}
+
+/// Looks whether a schedule can be followed.
+///
+/// # Errors
+/// What to write instead.
+pub(crate) fn check_schedule(schedule: &str) -> Result<(), String> {
+    if Job::new_async(schedule, |_, _| Box::pin(std::future::ready(()))).is_err() {
+        return Err(format!(
+            "schedule \"{schedule}\" is not a cron expression of six fields (second minute hour day month weekday): \
+             write it like \"0 */5 * * * *\""
+        ));
+    }
+    Ok(())
 }
 
 fn log(report: &Report) {

@@ -5,6 +5,7 @@ mod clock;
 mod days;
 mod fixture;
 mod holds;
+mod keeping;
 mod moves;
 mod plans;
 mod purging;

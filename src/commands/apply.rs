@@ -14,6 +14,10 @@ pub(super) async fn apply(config: &Config, file: &Path) -> anyhow::Result<Outcom
     let declaration = read(file)?;
     let archive = instance::open_archive_for(config, "apply").await?;
     let changes = archive.apply(&Actor::command_line(), &declaration).await.map_err(|error| wrong(file, error))?;
+    // What it says now must outlive the catalogue; the next backup has it too.
+    if let Err(error) = archive.journal_organisation().await {
+        tracing::warn!("failed to journal the organisation: {error}");
+    }
     say_changes("changed", &changes);
     archive.close().await?;
     Ok(Outcome::Done)

@@ -1,28 +1,54 @@
 //! `fonoteca verify`: does what is kept agree with what is known of it?
 
-use archive::{Depth, Finding};
+use archive::{Actor, Depth, Finding, Report};
 use serde_json::json;
 
 use crate::config::Config;
+use crate::meter::Meter;
 use crate::output::{Form, human_bytes, say, say_json};
 use crate::{Outcome, instance};
 
-pub(super) async fn verify(config: &Config, depth: Depth, form: Form) -> anyhow::Result<Outcome> {
+pub(super) async fn verify(config: &Config, form: Form) -> anyhow::Result<Outcome> {
     let archive = instance::open_archive_for(config, "verify").await?;
-    let report = archive.verify(depth).await?;
+    let mut meter = Meter::new("objects");
+    let report = archive.verify_telling(Depth::Fast, &mut |it| meter.show(it.objects, it.all_objects)).await?;
+    meter.end();
+    archive.close().await?;
+    answer(&report, form)
+}
+
+pub(super) async fn verify_deep(config: &Config, resume: bool, form: Form) -> anyhow::Result<Outcome> {
+    let archive = instance::open_archive_for(config, "verify").await?;
+    let mut meter = Meter::new("bytes");
+    let actor = Actor::command_line();
+    let report = archive.verify_deep(&actor, resume, &mut |it| meter.show(it.stored_bytes, it.all_bytes)).await?;
+    meter.end();
+    archive.close().await?;
+    answer(&report, form)
+}
+
+fn answer(report: &Report, form: Form) -> anyhow::Result<Outcome> {
+    let count = report.findings.len() as u64 + report.more_findings;
     match form {
         Form::Json => {
             let findings: Vec<String> = report.findings.iter().map(describe).collect();
-            say_json(&json!({ "objects": report.objects, "stored_bytes": report.stored_bytes, "findings": findings }))?;
+            say_json(&json!({
+                "objects": report.objects,
+                "stored_bytes": report.stored_bytes,
+                "findings": findings,
+                "more_findings": report.more_findings,
+            }))?;
         }
         Form::Text => {
             report.findings.iter().for_each(|finding| say(&describe(finding)));
+            if report.more_findings > 0 {
+                say(&format!("and {} more", report.more_findings));
+            }
             let (objects, bytes) = (report.objects, human_bytes(report.stored_bytes));
-            say(&format!("{objects} objects, {bytes}: {} findings", report.findings.len()));
+            say(&format!("{objects} objects, {bytes}: {count} findings"));
         }
     }
-    archive.close().await?;
-    Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::FoundSomethingWrong })
+    Ok(if report.is_clean() { Outcome::Done } else { Outcome::FoundSomethingWrong })
 }
 
 fn describe(finding: &Finding) -> String {

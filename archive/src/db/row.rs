@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, TypeInfo, ValueRef};
+use sqlx::{Column as _, Row as _, TypeInfo, ValueRef};
 
 use super::{Kind, Value};
 use crate::clock::Instant;
@@ -21,6 +21,51 @@ impl Row {
 
     pub(super) fn postgres(rows: Vec<PgRow>) -> Vec<Self> {
         rows.into_iter().map(Self::Postgres).collect()
+    }
+
+    /// The names of its columns, in their order.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        match self {
+            Self::Sqlite(row) => row.columns().iter().map(|column| column.name().to_owned()).collect(),
+            Self::Postgres(row) => row.columns().iter().map(|column| column.name().to_owned()).collect(),
+        }
+    }
+
+    /// Its values, whatever they are, in the columns' order. NULL is a number's.
+    pub(crate) fn values(&self) -> Result<Vec<Value>> {
+        let count = match self {
+            Self::Sqlite(row) => row.len(),
+            Self::Postgres(row) => row.len(),
+        };
+        (0..count).map(|index| self.any_value(index)).collect()
+    }
+
+    fn any_value(&self, index: usize) -> Result<Value> {
+        let (is_null, kind) = match self {
+            Self::Sqlite(row) => {
+                let raw = row.try_get_raw(index)?;
+                (raw.is_null(), raw.type_info().name().to_owned())
+            }
+            Self::Postgres(row) => {
+                let raw = row.try_get_raw(index)?;
+                (raw.is_null(), raw.type_info().name().to_owned())
+            }
+        };
+        macro_rules! take {
+            ($what:ident) => {
+                match self {
+                    Self::Sqlite(row) => Value::$what(Some(row.try_get(index)?)),
+                    Self::Postgres(row) => Value::$what(Some(row.try_get(index)?)),
+                }
+            };
+        }
+        Ok(match kind.as_str() {
+            _ if is_null => Value::Int(None),
+            "INTEGER" | "INT8" => take!(Int),
+            "TEXT" => take!(Text),
+            "BLOB" | "BYTEA" => take!(Bytes),
+            other => return Err(Error::integrity("?", index, format!("is of the type {other}, which no column has"))),
+        })
     }
 
     /// The column at that place, whatever it is called.

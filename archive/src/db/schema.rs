@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
     (2, "stores", include_str!("../../migrations/0002_stores.sql")),
     (3, "copies", include_str!("../../migrations/0003_copies.sql")),
+    (4, "recovery", include_str!("../../migrations/0004_recovery.sql")),
     (5, "scale", include_str!("../../migrations/0005_scale.sql")),
 ];
 

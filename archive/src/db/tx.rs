@@ -1,5 +1,6 @@
 //! A transaction: short, and never open while bytes move.
 
+use futures_util::stream::{BoxStream, StreamExt};
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use super::{Row, Sql, Value, query};
@@ -34,6 +35,19 @@ impl Tx {
             Self::Sqlite(tx) => query!(sql, params).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
             Self::Postgres(tx) => query!(sql, params).fetch_optional(&mut **tx).await?.map(Row::Postgres),
         })
+    }
+
+    /// The rows of a SELECT, one after the other: for tables that no memory holds.
+    pub(crate) fn stream(&mut self, sql: impl Into<Sql>) -> BoxStream<'_, Result<Row>> {
+        let sql = sql.into().0;
+        match self {
+            Self::Sqlite(tx) => {
+                sqlx::query(sql).fetch(&mut **tx).map(|row| row.map(Row::Sqlite).map_err(Error::from)).boxed()
+            }
+            Self::Postgres(tx) => {
+                sqlx::query(sql).fetch(&mut **tx).map(|row| row.map(Row::Postgres).map_err(Error::from)).boxed()
+            }
+        }
     }
 
     /// One statement; says how many rows it touched.

@@ -17,7 +17,36 @@ fn marker(store: StoreId, catalogue: CatalogueId) -> String {
     format!("fonoteca store\nstore {store}\ncatalogue {catalogue}\n")
 }
 
+/// What a marker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marked {
+    pub(crate) store: StoreId,
+    pub(crate) catalogue: CatalogueId,
+}
+
 impl Store {
+    /// What the store's marker says, whosever it is; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Marker`] when it is not one.
+    pub(crate) async fn read_marker(&self) -> Result<Option<Marked>> {
+        let Some(bytes) = self.get_bytes(KEY).await? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let marked = line("store").and_then(|id| id.parse().ok()).zip(line("catalogue").and_then(|id| id.parse().ok()));
+        match marked {
+            Some((store, catalogue)) => Ok(Some(Marked { store, catalogue })),
+            None => Err(Error::Marker { store: self.name().to_owned(), what: "its marker cannot be read".to_owned() }),
+        }
+    }
+
+    /// Makes the store this catalogue's, whosever it was: from now on the other one is refused. Only a restore does it.
+    pub(crate) async fn take_over_marker(&self, catalogue: CatalogueId) -> Result<()> {
+        let payload = PutPayload::from(marker(self.id(), catalogue).into_bytes());
+        self.objects.put_opts(&parse_key(KEY)?, payload, PutOptions::default()).await?;
+        self.check_marker(catalogue).await
+    }
+
     /// Puts the marker into a store that the catalogue meets for the first time; refuses one that has another's.
     pub(crate) async fn place_marker(&self, catalogue: CatalogueId) -> Result<()> {
         if self.get_bytes(KEY).await?.is_none() {

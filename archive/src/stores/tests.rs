@@ -147,6 +147,29 @@ async fn the_list_has_every_object_and_not_the_marker(t: TestStore) {
     assert_eq!(listed, expected);
 }
 
+async fn what_lies_beside_the_objects_is_never_taken_for_one(t: TestStore) {
+    let at = Instant::from_millis(1);
+    let (lost, restored) = (CatalogueId::new(at), CatalogueId::new(at));
+    t.store.place_marker(lost).await.unwrap();
+    let prefix = format!("catalogue/{lost}/journal/holds/");
+    assert_eq!(t.store.list_keys(&prefix).await.unwrap(), Vec::<String>::new(), "nothing is there yet");
+    let key = format!("{prefix}2026/11/21/one.jsonl");
+    t.store.put_bytes(&key, b"entries".to_vec()).await.unwrap();
+    t.store.put_bytes(&key, b"entries".to_vec()).await.unwrap();
+    assert_eq!(t.store.read_bytes(&key).await.unwrap().as_deref(), Some(&b"entries"[..]));
+    t.put("a/b.mp3", b"whose?").await.unwrap();
+    t.store.copy("a/b.mp3", "lost+found/a/b.mp3").await.unwrap();
+    assert_eq!(t.get("lost+found/a/b.mp3", 0, None).await.unwrap(), b"whose?");
+    let listed: Vec<_> = t.store.list().try_collect().await.unwrap();
+    assert_eq!(listed, [("a/b.mp3".to_owned(), 6)]);
+    assert_eq!(t.store.list_keys(&prefix).await.unwrap(), [key]);
+    // Only a restore does it: from then on the lost catalogue is refused.
+    t.store.take_over_marker(restored).await.unwrap();
+    t.store.check_marker(restored).await.unwrap();
+    assert!(matches!(t.store.check_marker(lost).await, Err(Error::Marker { .. })));
+    assert_eq!(t.store.read_marker().await.unwrap().unwrap().catalogue, restored);
+}
+
 async fn a_marker_of_another_catalogue_is_refused(t: TestStore) {
     let at = Instant::from_millis(1);
     let ours = CatalogueId::new(at);
@@ -185,6 +208,7 @@ store_suite!(
     what_changed_on_the_way_is_refused,
     what_is_removed_is_gone_and_removing_it_again_is_fine,
     the_list_has_every_object_and_not_the_marker,
+    what_lies_beside_the_objects_is_never_taken_for_one,
     a_marker_of_another_catalogue_is_refused,
 );
 

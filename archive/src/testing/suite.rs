@@ -11,7 +11,9 @@ pub mod cases {
     mod losing;
     mod moving;
     mod remembering;
+    mod restoring;
     mod running;
+    mod scrubbing;
     mod seeing;
 
     pub use accounts::*;
@@ -21,7 +23,9 @@ pub mod cases {
     pub use losing::*;
     pub use moving::*;
     pub use remembering::*;
+    pub use restoring::*;
     pub use running::*;
+    pub use scrubbing::*;
     pub use seeing::*;
 }
 
@@ -91,6 +95,24 @@ macro_rules! catalogue_suite {
             an_instance_that_retires_gives_back_its_leases_and_its_claims,
             what_a_living_instance_has_spooled_stays_its_own_however_long_it_waits,
             two_instances_that_rotate_and_purge_at_once_take_each_recording_once,
+            what_is_damaged_is_flagged_told_and_never_read_until_it_is_sound,
+            a_store_that_is_away_has_not_lost_everything,
+            scrubbing_reads_what_was_unread_longest_and_only_what_is_due,
+            a_recording_is_repaired_from_its_source_by_the_very_same_bytes_only,
+            an_orphan_goes_to_lost_and_found_after_a_day_and_a_live_object_never,
+            a_deep_verification_that_was_cut_off_goes_on_where_it_was,
+            backups_are_kept_by_number_and_the_journal_as_long_as_one_needs_it,
+            a_lost_catalogue_comes_back_with_all_that_happened_since_the_backup,
+            nothing_goes_after_a_restore_until_an_operator_has_confirmed_it,
+            the_lost_catalogue_is_refused_where_another_was_restored,
+            what_was_purged_after_the_backup_does_not_come_back,
+            a_hold_that_was_released_after_the_backup_is_released,
+            a_damaged_backup_names_the_one_before_it,
+            what_cannot_be_restored_is_refused_in_one_line,
+            a_catalogue_is_rebuilt_without_a_backup,
+            without_a_journal_keys_and_bytes_bring_recordings_back_guarded,
+            what_was_moved_or_copied_since_the_backup_is_found_under_its_new_key,
+            an_entry_whose_change_failed_does_no_harm,
         );
     };
     ($start:path: $($case:ident,)+) => {$(

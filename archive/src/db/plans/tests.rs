@@ -8,12 +8,13 @@ use super::*;
 use crate::testing::TestArchive;
 use crate::{
     AuditId, CoreServerId, Cursor, Direction, ExpiryReason, Instant, Order, PbxId, PurgeRound, RecordingId, ResellerId,
-    RunId, Scope, Search, SourceId, SourceState, TenantId,
+    RunId, Scope, ScrubRound, Search, SourceId, SourceState, TenantId,
 };
 
 const PAGE: u32 = 50;
 /// Statements that look at everything there is of something small: what waits, the platform's own lists.
-const SMALL: [&str; 8] = ["holds", "pbxs", "tenants", "tiers", "leases", "stores", "core_servers", "usage"];
+const SMALL: [&str; 10] =
+    ["holds", "pbxs", "tenants", "tiers", "leases", "stores", "core_servers", "usage", "restores", "orphans"];
 
 /// Its name, how many rows are looked at for one that fits, and how a search asks for it.
 type Filter = (&'static str, u64, fn(&mut Search, Instant));
@@ -184,9 +185,12 @@ impl Grown {
         let mut round = PurgeRound::default();
         let (found, statements) = noting(archive.purge_batch(&mut round, 0)).await;
         found.unwrap();
-        assert_eq!(statements.len(), 1);
+        assert_eq!(statements.len(), 2, "whether it may, and what is due");
         let mut round = PurgeRound::default();
         self.costs("purge batch", 0, false, archive.purge_batch(&mut round, 0)).await;
+        let mut round = ScrubRound::through(archive.stores()[0].id());
+        self.costs("scrub", 0, false, archive.scrub_batch(&mut round, end, 0, 1)).await;
+        self.costs("health", 10, true, archive.list_store_health()).await;
         self.costs("sweep", self.recordings / 10_000, false, archive.sweep_objects(0)).await;
         let ids = [of(RecordingId::from_slice, 0)];
         let expired = archive.expire(tenant, pbx, &ids, end, ExpiryReason::Days, Duration::ZERO);

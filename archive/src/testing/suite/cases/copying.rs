@@ -162,7 +162,7 @@ pub async fn a_damaged_copy_is_never_read_and_is_replaced_by_another(t: TestArch
     std::fs::rename(&file, t.directory.path().join("aside")).unwrap();
     std::fs::write(&file, b"the only zero").unwrap();
     t.archive.mark_damaged(t.object_in("disk", only).await).await.unwrap();
-    assert!(matches!(t.read(only).await, Err(Error::Integrity { .. })));
+    assert!(matches!(t.read(only).await, Err(Error::Damaged(_))));
     assert_eq!(outcomes(&t.make_copies().await), [CopyOutcome::Lost]);
     assert_eq!(t.archive.list_lost_recordings(Scope::Platform, None, 10).await.unwrap(), [only]);
     assert_eq!(t.make_copies().await, [], "it waits for somebody");

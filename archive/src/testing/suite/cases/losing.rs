@@ -40,7 +40,7 @@ pub async fn a_lost_store_is_survived_shown_and_repaired(t: TestArchive) {
     for id in &both {
         assert_eq!(t.read(*id).await.unwrap(), b"in both");
     }
-    assert!(matches!(t.read(only).await, Err(Error::Integrity { .. })));
+    assert!(matches!(t.read(only).await, Err(Error::Damaged(_))));
     // Shown: in usage it stays until it is replaced, and what is gone is a finding.
     assert_eq!(mark_all(&t).await, 4);
     assert_eq!(usage(&t).await, [("disk".to_owned(), 3, 21), (lost.name.clone(), 4, 31)]);

@@ -1,0 +1,213 @@
+//! What is damaged, missing, or nobody's, and what becomes of it.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use crate::testing::{Call, TestArchive};
+use crate::{Actor, Delivered, Depth, Error, Finding, RecordingId, Scope, ScrubRound, Scrubbed};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+async fn scrub(t: &TestArchive) -> Scrubbed {
+    t.clock.advance(Duration::from_millis(1));
+    let mut round = ScrubRound::through(t.archive.stores()[0].id());
+    t.archive.scrub_batch(&mut round, t.now(), 10, 2).await.unwrap()
+}
+
+async fn read(t: &TestArchive, id: RecordingId) -> Result<Vec<u8>, Error> {
+    let audio = t.archive.open_audio(Scope::Platform, id).await?;
+    let mut blocks = audio.read(0, audio.recording.size_bytes);
+    let mut bytes = Vec::new();
+    while let Some(block) = blocks.next().await {
+        bytes.extend(block?);
+    }
+    Ok(bytes)
+}
+
+async fn told(t: &TestArchive, event: &str) -> usize {
+    let events = t.archive.list_unsent_events(1000).await.unwrap();
+    events.iter().filter(|it| it.event == event).count()
+}
+
+fn flip(t: &TestArchive, id: RecordingId) -> Vec<u8> {
+    let kept = std::fs::read(t.stored_file(id)).unwrap();
+    let mut flipped = kept.clone();
+    flipped[kept.len() / 2] ^= 1;
+    std::fs::write(t.stored_file(id), flipped).unwrap();
+    kept
+}
+
+pub async fn what_is_damaged_is_flagged_told_and_never_read_until_it_is_sound(t: TestArchive) {
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"the very bytes")).await;
+    let other = t.record(&Call::new("acme", "1.2", t.now(), b"other bytes")).await;
+    let kept = flip(&t, id);
+    assert_eq!(scrub(&t).await, Scrubbed { objects: 2, stored_bytes: 25, damaged: 1, ..Scrubbed::default() });
+    assert!(matches!(read(&t, id).await, Err(Error::Damaged(damaged)) if damaged == id));
+    assert_eq!(read(&t, other).await.unwrap(), b"other bytes");
+    assert_eq!(t.archive.list_store_health().await.unwrap()[0].damaged, 1);
+    assert_eq!(scrub(&t).await.damaged, 0, "it is news once");
+    assert_eq!(told(&t, "recording.damaged").await, 1);
+    std::fs::write(t.stored_file(id), kept).unwrap();
+    assert_eq!(scrub(&t).await.sound_again, 1);
+    assert_eq!(read(&t, id).await.unwrap(), b"the very bytes");
+    std::fs::rename(t.stored_file(id), t.directory.path().join("aside")).unwrap();
+    assert_eq!(scrub(&t).await.damaged, 1, "what is missing is found too");
+    assert!(matches!(read(&t, id).await, Err(Error::Damaged(_))));
+    let store = t.archive.stores()[0].clone();
+    let key: String = t
+        .archive
+        .db
+        .fetch_one("SELECT key FROM objects WHERE damaged_at > 0", vec![])
+        .await
+        .unwrap()
+        .get("key")
+        .unwrap();
+    store.put_bytes(&key, b"the very bytes".to_vec()).await.unwrap();
+    assert_eq!(scrub(&t).await.sound_again, 1);
+    t.finish().await;
+}
+
+pub async fn a_store_that_is_away_has_not_lost_everything(t: TestArchive) {
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"bytes")).await;
+    let (store, away) = (t.directory.path().join("store"), t.directory.path().join("away"));
+    std::fs::rename(&store, &away).unwrap();
+    std::fs::create_dir(&store).unwrap();
+    t.clock.advance(DAY);
+    let mut round = ScrubRound::through(t.archive.stores()[0].id());
+    let refused = t.archive.scrub_batch(&mut round, t.now(), 10, 2).await;
+    assert!(matches!(refused, Err(Error::Marker { .. })), "{refused:?}");
+    assert!(t.archive.settle_orphans(&t.archive.stores()[0].clone()).await.is_err());
+    std::fs::remove_dir(&store).unwrap();
+    std::fs::rename(&away, &store).unwrap();
+    assert_eq!(read(&t, id).await.unwrap(), b"bytes");
+    assert_eq!(told(&t, "recording.damaged").await, 0);
+    t.finish().await;
+}
+
+pub async fn scrubbing_reads_what_was_unread_longest_and_only_what_is_due(t: TestArchive) {
+    for n in 0..5 {
+        t.record(&Call::new("acme", &n.to_string(), t.now(), b"bytes")).await;
+        t.clock.advance(DAY);
+    }
+    // Archived 5, 4, 3, 2 and 1 days ago.
+    let store = t.archive.stores()[0].id();
+    let scrub = async |due_days: u32, limit| {
+        let mut round = ScrubRound::through(store);
+        let mut read = Vec::new();
+        while !round.is_over() {
+            let due = t.now().minus(due_days * DAY);
+            read.push(t.archive.scrub_batch(&mut round, due, limit, 2).await.unwrap().objects);
+        }
+        read
+    };
+    assert_eq!(scrub(2, 2).await, [2, 1], "those of 5, 4 and 3 days ago");
+    assert_eq!(scrub(2, 2).await, [0], "nothing is read twice");
+    let oldest = t.archive.list_store_health().await.unwrap()[0].oldest;
+    assert_eq!(oldest, Some(t.now().minus(2 * DAY)));
+    t.clock.advance(DAY);
+    assert_eq!(scrub(1, 10).await, [2]);
+    t.finish().await;
+}
+
+pub async fn a_recording_is_repaired_from_its_source_by_the_very_same_bytes_only(t: TestArchive) {
+    let call = Call::new("acme", "1.1", t.now(), b"the very bytes");
+    let id = t.record(&call).await;
+    let usage = t.archive.list_usage(Scope::Platform).await.unwrap();
+    let server = t.core_server().await;
+    let fetch_again = async || {
+        let claims = t.archive.claim_sources(server.id, DAY, 1).await.unwrap();
+        let claim = claims.into_iter().next().expect("its source is fetched again");
+        t.archive.mark_spooled(&claim, crate::Sha256::of(&call.bytes)).await.unwrap();
+        let (place, hash) = (t.place("acme").await, crate::Sha256::of(&call.bytes));
+        let found = t.archive.find_delivered(&claim, &server, Some(&place), hash).await;
+        assert_eq!(found.unwrap(), None, "there is work to do");
+        t.delivery(claim, &call).await
+    };
+    assert!(t.archive.claim_sources(server.id, DAY, 1).await.unwrap().is_empty());
+    flip(&t, id);
+    assert_eq!(scrub(&t).await.damaged, 1);
+
+    // Another encoder's bytes are not the recording.
+    let mut delivery = fetch_again().await;
+    assert_eq!(delivery.id, id, "so that the file's own tags are the same");
+    std::fs::write(&delivery.file, b"other bytes").unwrap();
+    (delivery.size_bytes, delivery.sha256) = (11, crate::Sha256::of(b"other bytes"));
+    assert_eq!(t.archive.deliver(&delivery).await.unwrap(), Delivered::Duplicate(id));
+    assert!(matches!(read(&t, id).await, Err(Error::Damaged(_))));
+    assert_eq!(told(&t, "recording.irreparable").await, 1);
+
+    // The same ones are.
+    t.sabotage("UPDATE objects SET damaged_at = NULL WHERE state = 'live'").await;
+    assert_eq!(scrub(&t).await.damaged, 1);
+    let delivery = fetch_again().await;
+    assert_eq!(t.archive.deliver(&delivery).await.unwrap(), Delivered::Archived(id));
+    assert_eq!(read(&t, id).await.unwrap(), b"the very bytes");
+    assert_eq!(told(&t, "recording.repaired").await, 1);
+    assert_eq!(t.archive.list_usage(Scope::Platform).await.unwrap(), usage);
+    assert!(t.archive.sweep_objects(10).await.unwrap() > 0, "the damaged bytes go");
+    t.finish().await;
+}
+
+pub async fn an_orphan_goes_to_lost_and_found_after_a_day_and_a_live_object_never(t: TestArchive) {
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"bytes")).await;
+    let stranger = t.stored_file(id).with_file_name("stranger.mp3");
+    std::fs::write(&stranger, b"whose?").unwrap();
+    let store = t.archive.stores()[0].clone();
+    let settle = async || {
+        let orphans = t.archive.settle_orphans(&store).await.unwrap();
+        (orphans.seen, orphans.moved)
+    };
+    assert_eq!(settle().await, (1, 0));
+    t.clock.advance(DAY - Duration::from_millis(1));
+    assert_eq!(settle().await, (1, 0), "not within a day");
+    // A listing that missed it once: it begins anew.
+    t.clock.advance(Duration::from_millis(1));
+    std::fs::rename(&stranger, t.directory.path().join("aside")).unwrap();
+    assert_eq!(settle().await, (0, 0));
+    std::fs::rename(t.directory.path().join("aside"), &stranger).unwrap();
+    t.clock.advance(DAY);
+    assert_eq!(settle().await, (1, 0));
+    t.clock.advance(DAY);
+    assert_eq!(settle().await, (1, 1));
+    assert!(!stranger.exists());
+    let kept = t
+        .directory
+        .path()
+        .join("store/lost+found")
+        .join(stranger.strip_prefix(t.directory.path().join("store")).unwrap());
+    assert_eq!(std::fs::read(kept).unwrap(), b"whose?");
+    assert_eq!(read(&t, id).await.unwrap(), b"bytes");
+    t.clock.advance(2 * DAY);
+    assert_eq!(settle().await, (0, 0), "and there it stays");
+    t.finish().await;
+}
+
+pub async fn a_deep_verification_that_was_cut_off_goes_on_where_it_was(t: TestArchive) {
+    for n in 0..3 {
+        t.record(&Call::new("acme", &n.to_string(), t.now(), b"bytes")).await;
+    }
+    let actor = Actor::command_line();
+    let verify = async |resume| t.archive.verify_deep(&actor, resume, &mut |_| ()).await.unwrap();
+    assert_eq!((verify(false).await.objects, verify(true).await.objects), (3, 3), "nothing was cut off");
+    // One that ended after its first object.
+    t.clock.advance(DAY);
+    t.archive.start_run("verify-deep").await.unwrap();
+    t.sabotage(
+        "UPDATE objects SET verified_at = verified_at + 86400000 WHERE id IN (SELECT id FROM objects ORDER BY id LIMIT 1)",
+    )
+    .await;
+    let mut last = None;
+    let report = t.archive.verify_deep(&actor, true, &mut |progress| last = Some(progress)).await.unwrap();
+    assert_eq!(report.objects, 2, "the first was read before");
+    let progress = last.unwrap();
+    assert_eq!((progress.objects, progress.all_objects), (3, 3));
+    let id = t.record(&Call::new("acme", "9", t.now(), b"bytes")).await;
+    flip(&t, id);
+    assert_eq!(verify(false).await.findings, [Finding::Damaged(id)]);
+    assert!(matches!(read(&t, id).await, Err(Error::Damaged(_))), "what was found is not served");
+    flip(&t, id);
+    assert!(verify(false).await.is_clean());
+    assert!(t.archive.verify(Depth::Deep).await.unwrap().is_clean());
+    t.finish().await;
+}
