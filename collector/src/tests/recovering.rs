@@ -240,7 +240,7 @@ async fn a_claim_that_went_to_this_instance_again_leaves_it_the_copy() {
     let stale = rig.t.archive.claim_sources(server.id, HOUR, 1).await.unwrap().remove(0);
     rig.t.archive.release_own_claims().await.unwrap();
     rig.mount_store();
-    assert_eq!(std::sync::Arc::clone(&lane).work(stale, stop.clone()).await, crate::work::Ended::Lost);
+    assert_eq!(Box::pin(std::sync::Arc::clone(&lane).work(stale, stop.clone())).await, crate::work::Ended::Lost);
     // The core server has let go of it meanwhile.
     fs::remove_file(file).unwrap();
     assert_eq!(lane.work_until_idle(&stop).await.unwrap().archived, 1);
