@@ -50,7 +50,8 @@ pub fn convert(
         return Err(Error::Empty);
     }
     let channels = usize::from(probe.channels);
-    let promised = source.frames();
+    // A length that no call has is not a promise: it would be kept with silence.
+    let promised = source.frames().filter(|&frames| frames <= u64::from(probe.sample_rate) * LONGEST_SECONDS);
     let mut encoder = encode::open_stream(sink, promised, settings, tags, probe.sample_rate, probe.channels)?;
     let mut frames = 0;
     while !block.is_empty() {
@@ -71,6 +72,9 @@ pub fn convert(
         truncated: probe.truncated || source.truncated(),
     })
 }
+
+/// As in [`crate::Limits::longest`].
+const LONGEST_SECONDS: u64 = 48 * 3_600;
 
 fn pad(encoder: &mut (dyn encode::Encoder + '_), mut frames: u64, channels: usize) -> Result<(), Error> {
     const SILENCE: [i16; 4_096] = [0; 4_096];

@@ -75,8 +75,10 @@ fn limited((probe, source): Decoding, limits: &Limits) -> Decoding {
 
 /// `whole`: the same as a file, for a decoder that is another program.
 fn decoder(mut file: Box<dyn Media>, whole: Option<File>, name_hint: &str, limits: &Limits) -> Result<Decoding, Error> {
-    let located = probe::locate(&mut file, name_hint)?;
+    let mut located = probe::locate(&mut file, name_hint)?;
     if let Some(foreign) = &located.foreign {
+        // ffmpeg does not complain of an Ogg file that is cut between two pages.
+        located.probe.truncated |= located.probe.container == Container::Ogg && !packets::ogg_stream_ends(&mut file)?;
         return foreign_decoder(whole, located.probe, foreign, limits);
     }
     match native_decoder(file, &located) {

@@ -150,7 +150,8 @@ impl Running {
         command.args(["-codec_whitelist", CODECS, "-f", foreign.demuxer]);
         // Of a pipe it could read no container with its table at the end: it opens what it was given.
         command.args(["-i", if fed { "pipe:0" } else { "file:/proc/self/fd/0" }]);
-        command.args(["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1"]);
+        // All the audio there is, into a format that takes one stream: what has several is not decoded in part.
+        command.args(["-map", "0:a", "-vn", "-sn", "-dn", "-map_metadata", "-1"]);
         command.args(["-fflags", "+bitexact", "-c:a", "pcm_s16be", "-f", "au", "pipe:1"]);
         file.seek(SeekFrom::Start(0))?;
         let mut file = Some(file);

@@ -7,7 +7,7 @@ use symphonia::core::errors::Error as PacketError;
 use symphonia::core::formats::{FormatReader, TrackType};
 
 use super::BlockSource;
-use super::packets::{contain, demuxer, is_disk_error};
+use super::packets::{contain, demuxer, has_other_audio, is_disk_error};
 use super::window::Window;
 use crate::error::Error;
 use crate::format::{Codec, Container};
@@ -39,6 +39,7 @@ impl OpusSource {
     fn open_unguarded(window: Window) -> Result<Self, Error> {
         let reader = demuxer(Box::new(window), Container::Matroska, Codec::Opus)?;
         let track = reader.default_track(TrackType::Audio).ok_or(Error::Empty)?;
+        let truncated = has_other_audio(&*reader, track.id);
         let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio());
         let head = parameters.and_then(|parameters| OpusHead::parse(parameters.extra_data.as_deref()?));
         let head = head.ok_or_else(|| Error::damaged("no OpusHead"))?;
@@ -56,7 +57,7 @@ impl OpusSource {
             skip,
             scratch: vec![0; MAX_PACKET_SAMPLES],
             any_good: false,
-            truncated: false,
+            truncated,
             ended: false,
         })
     }

@@ -120,7 +120,11 @@ impl BlockSource for OpusSource {
         while !self.ended {
             let packet = match next_packet(&mut self.reader) {
                 Ok(Some(packet)) if packet.stream_serial() == self.serial => packet,
-                Ok(Some(_)) => continue,
+                // Of another stream beside this one or behind it: the recording is not whole without it.
+                Ok(Some(_)) => {
+                    self.truncated = true;
+                    continue;
+                }
                 Ok(None) => {
                     // The end of the file without the end of the stream.
                     self.truncated = true;

@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use std::io::{Read, Seek, SeekFrom};
+use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as PacketError;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
@@ -47,6 +48,7 @@ impl PacketSource {
         let bytes_left = window.len();
         let reader = demuxer(Box::new(window), container, codec)?;
         let track = reader.default_track(TrackType::Audio).ok_or_else(|| Error::damaged("no audio track"))?;
+        let others = has_other_audio(&*reader, track.id);
         let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio());
         let parameters = parameters.ok_or_else(|| Error::damaged("no audio track"))?;
         let (Some(sample_rate), Some(channels)) = (parameters.sample_rate, parameters.channels.as_ref()) else {
@@ -81,7 +83,7 @@ impl PacketSource {
             },
             decoded: 0,
             any_good: false,
-            truncated,
+            truncated: truncated || others,
             stale_header,
             ended: false,
         })
@@ -209,14 +211,22 @@ pub(super) fn header_error(error: PacketError) -> Error {
     }
 }
 
+/// Whether there is more audio in the container than the one track that is decoded: then the recording is not whole
+/// without it.
+pub(super) fn has_other_audio(reader: &dyn FormatReader, track: u32) -> bool {
+    let is_audio = |parameters: &CodecParameters| parameters.audio().is_some();
+    reader.tracks().iter().any(|other| other.id != track && other.codec_params.as_ref().is_some_and(is_audio))
+}
+
 /// Whether the last page of an Ogg file carries the end-of-stream flag (RFC 3533 §6).
-fn ogg_stream_ends(window: &mut Window) -> Result<bool, Error> {
+pub(super) fn ogg_stream_ends(file: &mut (impl Read + Seek)) -> Result<bool, Error> {
     /// A page has at most 65,307 bytes.
     const TAIL: u64 = 65_536;
-    window.seek(SeekFrom::Start(window.len().saturating_sub(TAIL)))?;
+    let len = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(len.saturating_sub(TAIL)))?;
     let mut tail = Vec::with_capacity(TAIL as usize);
-    window.take(TAIL).read_to_end(&mut tail)?;
-    window.seek(SeekFrom::Start(0))?;
+    file.by_ref().take(TAIL).read_to_end(&mut tail)?;
+    file.seek(SeekFrom::Start(0))?;
     let last = tail.windows(4).rposition(|bytes| bytes == b"OggS");
     Ok(last.and_then(|at| tail.get(at + 5)).is_some_and(|flags| flags & 4 != 0))
 }

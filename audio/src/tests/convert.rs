@@ -219,3 +219,16 @@ fn what_cannot_be_converted_writes_nothing() {
     let (_folder, mixed) = file_of("mixed.opus", &done);
     assert_eq!(measure(&mixed, "mixed.opus").unwrap().channels, 1);
 }
+
+#[test]
+fn a_length_that_no_call_has_is_not_kept_with_silence() {
+    let (_folder, kept) = kept(30_001);
+    let (_, flac) = kept.iter().find(|(format, _)| *format == Format::Flac).unwrap();
+    let mut bytes = std::fs::read(flac).unwrap();
+    // STREAMINFO's 36 bits of length: 99 days (RFC 9639 §8.2).
+    bytes[21] |= 0x0f;
+    bytes[22..26].fill(0xff);
+    let (_folder, path) = file_of("forged.flac", &bytes);
+    let (_folder, path) = file_of("converted.wav", &converted(&path, "forged.flac", &settings(Format::Wav)));
+    assert_eq!(measure(&path, "converted.wav").unwrap().samples_per_channel, 30_001);
+}

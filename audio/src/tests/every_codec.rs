@@ -128,7 +128,7 @@ fn caller(rate: u32) -> Vec<i16> {
     all[skip..skip + 2 * rate as usize].to_vec()
 }
 
-fn run(program: &str, arguments: &str, inputs: &[&Path]) -> Vec<u8> {
+pub(super) fn run(program: &str, arguments: &str, inputs: &[&Path]) -> Vec<u8> {
     let mut command = Command::new(program);
     let mut inputs = inputs.iter();
     for word in arguments.split_whitespace() {

@@ -198,3 +198,38 @@ fn a_part_of_a_frame_is_flagged_where_there_is_no_header() {
         assert!(measured.truncated && (10 * samples..=11 * samples).contains(&measured.samples_per_channel), "{name}");
     }
 }
+
+/// A leg for each track: with one of them alone the recording would not be whole.
+#[test]
+fn a_recording_of_several_tracks_is_never_taken_for_one_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, codec) in [
+        ("two.mka", "libvorbis"),
+        ("opus.mka", "libopus"),
+        ("two.m4a", "aac"),
+        ("two.ogg", "libvorbis"),
+        ("two.opus", "libopus"),
+        ("two.wma", "wmav2"),
+        ("two.mka", "ac3"),
+    ] {
+        let path = folder.path().join(name);
+        let made = format!(
+            "-nostdin -v error -y -f lavfi -i sine=d=2 -f lavfi -i sine=f=900:d=2 -map 0:a -map 1:a -ac 1 -ar 48000 \
+             -strict -2 -c:a {codec} @"
+        );
+        every_codec::run("ffmpeg", &made, &[&path]);
+        let measured = measure_within(&with_ffmpeg(), &path, name);
+        assert!(!matches!(&measured, Ok(measured) if !measured.truncated), "{name}: {measured:?}");
+    }
+}
+
+/// ffmpeg would not say a word.
+#[test]
+fn an_ogg_file_that_is_cut_between_two_pages_is_flagged() {
+    let bytes = std::fs::read(fixtures_dir().join("codecs/libspeex.spx")).unwrap();
+    let last = bytes.windows(4).rposition(|four| four == b"OggS").unwrap();
+    for (len, truncated) in [(bytes.len(), false), (last, true)] {
+        let (_folder, path) = file_of("a.spx", &bytes[..len]);
+        assert_eq!(measure_within(&with_ffmpeg(), &path, "a.spx").unwrap().truncated, truncated);
+    }
+}
