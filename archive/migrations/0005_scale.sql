@@ -14,7 +14,6 @@ INSERT INTO compatibility (one, compatible_from) VALUES (1, 1);
 -- statement does not name: by one that began with the time, PostgreSQL would look for a tenant's recordings among
 -- everybody's, which takes for ever where the tenant has none of late.
 CREATE INDEX recordings_newest ON recordings (guarded, started_at, id);
-DROP INDEX recordings_by_start;
 CREATE INDEX recordings_by_caller ON recordings (caller, tenant_id, started_at, id);
 CREATE INDEX recordings_by_callee ON recordings (callee, tenant_id, started_at, id);
 CREATE INDEX recordings_by_reference ON recordings (call_ref, started_at, id);
@@ -29,11 +28,7 @@ CREATE INDEX sources_by_state ON sources (state, id) WHERE state IN ('discovered
 CREATE INDEX outbox_due ON outbox (next_try_at, id) WHERE sent_at IS NULL;
 CREATE INDEX runs_by_kind ON runs (kind, id);
 
--- The PBX that a row concerns, so that its users can read it. It repeats what the row's own text says and the chain
--- covers, so a program that does not know it seals the same chain.
-ALTER TABLE audit ADD COLUMN pbx_id BYTEA;
 CREATE INDEX audit_newest_of_tenant ON audit (tenant_id, id);
-CREATE INDEX audit_newest_of_pbx ON audit (pbx_id, id) WHERE pbx_id IS NOT NULL;
 
 -- Where the audit's chain begins since its oldest rows were trimmed.
 CREATE TABLE audit_anchor (
@@ -43,3 +38,13 @@ CREATE TABLE audit_anchor (
     seal_hash    BYTEA  NOT NULL,
     trimmed_at   BIGINT NOT NULL
 );
+
+-- Last of all: on PostgreSQL both of these keep readers out until the migration is committed, and the indexes above take
+-- up to an hour to build.
+
+-- The PBX that a row concerns, so that its users can read it. It repeats what the row's own text says and the chain
+-- covers, so a program that does not know it seals the same chain.
+ALTER TABLE audit ADD COLUMN pbx_id BYTEA;
+CREATE INDEX audit_newest_of_pbx ON audit (pbx_id, id) WHERE pbx_id IS NOT NULL;
+-- Its place was taken by recordings_newest.
+DROP INDEX recordings_by_start;

@@ -160,3 +160,21 @@ on_both!(
     what_the_program_before_writes_fits_into_the_schema_of_this_one,
     a_catalogue_that_needs_a_newer_program_is_refused_with_one_line,
 );
+
+/// On PostgreSQL these wait for the end of the transaction with readers locked out; building an index may take an hour.
+#[test]
+fn readers_are_locked_out_by_the_last_statements_of_a_migration_only() {
+    for (number, _, text) in MIGRATIONS.iter().filter(|(number, ..)| *number >= 5) {
+        let mut locked: Option<&str> = None;
+        for line in text.lines() {
+            if let Some(table) = line.strip_prefix("ALTER TABLE ") {
+                locked = table.split(' ').next();
+            } else if line.starts_with("DROP ") {
+                locked = Some("the table of that index");
+            } else if let (Some(locked), true) = (locked, line.starts_with("CREATE ")) {
+                // Only an index over the very column that was added cannot come first.
+                assert!(line.contains(&format!(" ON {locked} (")), "migration {number}: {line}");
+            }
+        }
+    }
+}
