@@ -57,6 +57,9 @@ pub(crate) struct PendingRead {
 
 const COLUMNS: &str = "id, at, principal, scope_kind, scope_id, address, request_id, action, tenant_id, pbx_id, target, \
     detail, seal_number";
+/// What a PBX's user may read of the audit: who listened to and downloaded its recordings, and who logged in. Holds and
+/// their matters, and what operators and tenants decide, are not theirs to know.
+const SHOWN_TO_PBX: &[&str] = &["recording.download", "ftp.login"];
 /// Tenants asked for in one statement.
 const ARMS: usize = 50;
 
@@ -135,7 +138,7 @@ impl Archive {
     }
 
     /// Rows that the scope reaches, newest first: an operator sees all, a tenant what concerns its recordings, a PBX's user
-    /// what concerns the PBX. `before` goes on behind the last row seen.
+    /// who listened to those of the PBX and who logged in. `before` goes on behind the last row seen.
     pub async fn list_audit(&self, scope: Scope, before: Option<AuditId>, limit: u32) -> Result<Vec<AuditRow>> {
         let owners = match scope {
             Scope::Reseller(id) => self.tenants_of(id).await?.into_iter().map(Scope::Tenant).collect(),
@@ -180,6 +183,9 @@ fn statement(db: &Db, owners: &[Scope], before: Option<AuditId>, limit: u32) -> 
         .iter()
         .map(|owner| {
             let mut condition = owner.condition(&mut params);
+            if let Scope::Pbx(_) = owner {
+                condition.push_str(&format!(" AND action IN ('{}')", SHOWN_TO_PBX.join("', '")));
+            }
             if let Some(before) = before {
                 params.extend(params![before]);
                 condition.push_str(&format!(" AND id < ${}", params.len()));
