@@ -281,7 +281,15 @@ async fn keep_audit(archive: Arc<Archive>, keep: Duration, stop: CancellationTok
         let result = tokio::select! {
             _ = flush.tick() => archive.flush_reads().await,
             _ = seal.tick() => archive.seal_audit().await,
-            _ = trim.tick() => archive.trim_audit(keep).await.map(|trimmed| trimmed.rows),
+            _ = trim.tick() => match archive.trim_audit(keep).await {
+                Ok(trimmed) => {
+                    if trimmed.more {
+                        trim.reset_immediately();
+                    }
+                    Ok(trimmed.rows)
+                }
+                Err(error) => Err(error),
+            },
             () = stop.cancelled() => break,
         };
         if let Err(error) = result {

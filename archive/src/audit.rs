@@ -16,7 +16,7 @@ use crate::scope::{Actor, Scope};
 mod chain;
 mod trim;
 
-pub(crate) use chain::verify as verify_chain;
+pub(crate) use chain::{Reader as ChainReader, verify as verify_chain};
 pub use trim::Trimmed;
 
 /// A row of the audit.

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::audit::verify_chain;
+use crate::audit::{ChainReader, verify_chain};
 use crate::clock::{Clock, SystemClock};
 use crate::crash::crash_point;
 use crate::db::{Db, Row, Tx, Value, params};
@@ -53,7 +53,7 @@ async fn move_between(source: &Db, target: &Db, moved: &mut (dyn FnMut(&MovedTab
     let tables = list_tables(source).await?;
     let mut from = begin_alone(source, &tables).await?;
     refuse_at_work(source, &mut from).await?;
-    let chain = chain_of(source).await?;
+    let chain = chain_of(&mut from).await?;
     let mut to = target.begin().await?;
     if is_there_already(&mut from, &mut to).await? {
         // An earlier move was cut off at its very end.
@@ -61,11 +61,11 @@ async fn move_between(source: &Db, target: &Db, moved: &mut (dyn FnMut(&MovedTab
     } else {
         copy(&mut from, &mut to, &tables, moved).await?;
     }
+    if chain_of(&mut to).await? != chain {
+        return Err(Error::integrity("audit", "chain", "the new catalogue's is not the old one's"));
+    }
     to.commit().await?;
     crash_point("catalogue copied");
-    if chain_of(target).await? != chain {
-        return Err(Error::integrity("audit", "chain", "the new catalogue's is not the old one's: do not use it"));
-    }
     from.execute("UPDATE compatibility SET moved_at = $1", params![SystemClock.now()]).await?;
     from.commit().await
 }
@@ -160,8 +160,8 @@ async fn compare(
 }
 
 /// How the audit's chain stands: a broken one stays as it is, and stays evidence.
-async fn chain_of(db: &Db) -> Result<String> {
-    match verify_chain(db).await {
+async fn chain_of(tx: &mut Tx) -> Result<String> {
+    match verify_chain(ChainReader::Tx(tx)).await {
         Ok(rows) => Ok(format!("{rows} rows")),
         Err(error @ Error::Integrity { .. }) => Ok(error.to_string()),
         Err(error) => Err(error),

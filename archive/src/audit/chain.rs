@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{COLUMNS, pbx_of};
 use crate::Archive;
-use crate::db::{Db, Row, params};
+use crate::db::{Db, Row, Tx, Value, params};
 use crate::error::{Error, Result};
 use crate::hash::{Sha256, Sha256Hasher};
 use crate::id::{AuditId, PbxId};
@@ -72,15 +72,30 @@ impl Archive {
     /// # Errors
     /// [`Error::Integrity`] at the first row that was changed, removed or put in.
     pub async fn verify_audit(&self) -> Result<u64> {
-        verify(&self.db).await
+        verify(Reader::Db(&self.db)).await
+    }
+}
+
+/// Where a chain is read: in the catalogue as it stands, or as a transaction sees it.
+pub(crate) enum Reader<'a> {
+    Db(&'a Db),
+    Tx(&'a mut Tx),
+}
+
+impl Reader<'_> {
+    async fn fetch_all(&mut self, sql: String, params: Vec<Value>) -> Result<Vec<Row>> {
+        match self {
+            Self::Db(db) => db.fetch_all(sql, params).await,
+            Self::Tx(tx) => tx.fetch_all(sql, params).await,
+        }
     }
 }
 
 /// As [`Archive::verify_audit`], of a catalogue that is not opened as an archive.
-pub(crate) async fn verify(db: &Db) -> Result<u64> {
-    let mut last = begin(db).await?;
+pub(crate) async fn verify(mut reader: Reader<'_>) -> Result<u64> {
+    let mut last = begin(&mut reader).await?;
     loop {
-        let rows = list_sealed(db, last.number).await?;
+        let rows = list_sealed(&mut reader, last.number).await?;
         if rows.is_empty() {
             return Ok(last.number.unsigned_abs());
         }
@@ -93,8 +108,8 @@ pub(crate) async fn verify(db: &Db) -> Result<u64> {
 const ANCHOR: &str = "SELECT seal_number, seal_hash FROM audit_anchor";
 
 /// Where the chain begins: before its first row, or behind what was trimmed.
-pub(super) async fn begin(db: &Db) -> Result<Link> {
-    Ok(match db.fetch_optional(ANCHOR, params![]).await? {
+pub(super) async fn begin(reader: &mut Reader<'_>) -> Result<Link> {
+    Ok(match reader.fetch_all(ANCHOR.to_owned(), params![]).await?.first() {
         Some(row) => Link { number: row.get("seal_number")?, hash: row.get("seal_hash")? },
         None => beginning(),
     })
@@ -105,7 +120,7 @@ fn beginning() -> Link {
 }
 
 /// The next rows of the chain behind that number.
-pub(super) async fn list_sealed(db: &Db, after: i64) -> Result<Vec<Row>> {
+pub(super) async fn list_sealed(reader: &mut Reader<'_>, after: i64) -> Result<Vec<Row>> {
     let sql = format!(
         "SELECT {COLUMNS}, seal_hash
          FROM audit
@@ -113,7 +128,7 @@ pub(super) async fn list_sealed(db: &Db, after: i64) -> Result<Vec<Row>> {
          ORDER BY seal_number
          LIMIT {SEAL_BATCH}"
     );
-    db.fetch_all(sql, params![after]).await
+    reader.fetch_all(sql, params![after]).await
 }
 
 impl Link {

@@ -24,10 +24,12 @@ pub struct Trimmed {
     pub rows: u64,
     /// Runs with their reports.
     pub runs: u64,
+    /// Is there perhaps more to remove? Then the caller calls again.
+    pub more: bool,
 }
 
 impl Archive {
-    /// Removes sealed rows of the audit, and runs, that are older than `keep`; the last hash that went stays as the chain's
+    /// Removes a batch of sealed rows of the audit, and of runs, that are older than `keep`; the last hash that went stays as the chain's
     /// anchor, and a row says what went. Nothing is done while another instance is at it.
     ///
     /// Old is what was old when rotation last finished a run: its guard has looked at the clock, so that a machine which
@@ -42,20 +44,20 @@ impl Archive {
         let oldest = self.db.fetch_optional("SELECT at FROM audit ORDER BY id LIMIT 1", params![]).await?;
         let oldest = oldest.map(|row| row.get::<Instant>("at")).transpose()?;
         if oldest.is_some_and(|oldest| oldest < before) {
-            while let Some(rows) = self.trim_batch(before).await? {
-                trimmed.rows += rows;
-            }
+            trimmed.rows = self.trim_batch(before).await?.unwrap_or(0);
         }
         trimmed.runs = self.trim_runs(before).await?;
+        trimmed.more = trimmed.rows > 0 || trimmed.runs == u64::from(RUNS_BATCH);
         Ok(trimmed)
     }
 
     /// One batch; `None`: no row is left to trim, or another instance is at it.
     async fn trim_batch(&self, before: Instant) -> Result<Option<u64>> {
         let Some(lease) = self.acquire_lease("audit-trim", TRIM_LEASE).await? else { return Ok(None) };
-        let anchor = chain::begin(&self.db).await?;
+        let mut reader = chain::Reader::Db(&self.db);
+        let anchor = chain::begin(&mut reader).await?;
         let (mut last, mut rows) = (anchor, 0_u64);
-        for row in &chain::list_sealed(&self.db, anchor.number).await? {
+        for row in &chain::list_sealed(&mut reader, anchor.number).await? {
             if row.get::<Instant>("at")? >= before {
                 break;
             }
@@ -82,34 +84,26 @@ impl Archive {
         let detail = json!({ "through": last.number, "rows": rows, "hash": last.hash.to_string() });
         self.audit(&mut tx, &Actor::system("audit"), "audit.trim", None, None, &detail).await?;
         tx.commit().await?;
+        self.release_lease(&lease).await?;
         Ok(Some(rows))
     }
 
-    /// Runs that began before then, but for the newest of each kind.
+    /// A batch of the runs that began before then, but for the newest of each kind.
     async fn trim_runs(&self, before: Instant) -> Result<u64> {
-        let mut removed = 0;
-        loop {
-            let batch = self
-                .db
-                .execute(
-                    "DELETE FROM runs
-                     WHERE id IN (
-                         SELECT r.id
-                         FROM runs r
-                         WHERE r.id < $1
-                             AND EXISTS (SELECT 1
-                                         FROM runs newer
-                                         WHERE newer.kind = r.kind AND newer.id > r.id
-                                             AND newer.finished_at IS NOT NULL)
-                         ORDER BY r.id
-                         LIMIT $2)",
-                    params![RunId::first_of(before), RUNS_BATCH],
-                )
-                .await?;
-            removed += batch;
-            if batch < u64::from(RUNS_BATCH) {
-                return Ok(removed);
-            }
-        }
+        self.db
+            .execute(
+                "DELETE FROM runs
+                 WHERE id IN (
+                     SELECT r.id
+                     FROM runs r
+                     WHERE r.id < $1
+                         AND EXISTS (SELECT 1
+                                     FROM runs newer
+                                     WHERE newer.kind = r.kind AND newer.id > r.id AND newer.finished_at IS NOT NULL)
+                     ORDER BY r.id
+                     LIMIT $2)",
+                params![RunId::first_of(before), RUNS_BATCH],
+            )
+            .await
     }
 }

@@ -86,3 +86,27 @@ async fn what_is_not_written_as_it_was_read_is_not_committed() {
     move_catalogue(t.database_url(), &to, &mut |_| ()).await.expect("and the next try does it");
     target.close().await;
 }
+
+#[tokio::test]
+async fn a_chain_that_is_another_one_at_the_other_end_is_not_committed() {
+    let t = TestArchive::start().await;
+    t.work().await;
+    t.archive.seal_audit().await.unwrap();
+    t.archive.close().await.unwrap();
+    let to = new_postgres_database().await;
+    let target = Db::open(&to, None).await.unwrap();
+    // Rows that change behind the back of the comparison: when the audit was compared already.
+    for statement in [
+        "CREATE FUNCTION forge() RETURNS trigger AS 'BEGIN UPDATE audit SET detail = ''{}''; RETURN NEW; END' LANGUAGE plpgsql",
+        "CREATE TRIGGER forge AFTER INSERT ON recordings FOR EACH ROW EXECUTE FUNCTION forge()",
+    ] {
+        target.execute(statement, params![]).await.unwrap();
+    }
+    let error = move_catalogue(t.database_url(), &to, &mut |_| ()).await.unwrap_err();
+    assert!(matches!(&error, Error::Integrity { id, .. } if id == "chain"), "{error}");
+    let left = target.fetch_one("SELECT count(*) AS n FROM audit", params![]).await.unwrap();
+    assert_eq!(left.get::<i64>("n").unwrap(), 0);
+    target.execute("DROP TRIGGER forge ON recordings", params![]).await.unwrap();
+    move_catalogue(t.database_url(), &to, &mut |_| ()).await.expect("and the next try does it");
+    target.close().await;
+}
