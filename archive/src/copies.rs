@@ -22,6 +22,7 @@ use crate::words::CopyReason;
 
 mod commit;
 mod make;
+mod prove;
 #[cfg(test)]
 mod tests;
 

@@ -158,10 +158,17 @@ impl Archive {
     ///
     /// # Errors
     /// [`Error::Forbidden`] unless the actor is an operator; [`Error::NotFound`] when there is no such lost store;
-    /// [`Error::Invalid`] when the name is taken.
+    /// [`Error::Invalid`] when the name is taken; [`Error::Marker`] when what is configured here is not that store.
     pub async fn declare_store_found(&self, actor: &Actor, lost_name: &str, new_name: &str) -> Result<()> {
         if actor.scope != Scope::Platform {
             return Err(Error::Forbidden("only an operator declares a store found"));
+        }
+        let sql = "SELECT id FROM stores WHERE name = $1 AND lost_at IS NOT NULL";
+        if let Some(row) = self.db.fetch_optional(sql, params![lost_name]).await?
+            && let Ok(store) = self.store(row.get("id")?)
+        {
+            // What it still has is looked at before any other copy goes; but an empty disk is not the store.
+            self.check_store(store).await?;
         }
         let mut tx = self.db.begin().await?;
         let taken = tx.fetch_optional("SELECT 1 AS one FROM stores WHERE name = $1", params![new_name]).await?;

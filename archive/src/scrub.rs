@@ -135,10 +135,22 @@ impl Archive {
 
     /// Compares an object with its row (`key`, `size_bytes`, `sha256`).
     pub(crate) async fn look_at(&self, store: &Store, row: &Row, depth: Depth) -> Result<Condition> {
-        let (key, size, hash): (String, u64, Sha256) = (row.get("key")?, row.get("size_bytes")?, row.get("sha256")?);
-        let found = match store.size_of(&key).await? {
+        let key: String = row.get("key")?;
+        self.look_at_object(store, &key, row.get("size_bytes")?, row.get("sha256")?, depth).await
+    }
+
+    /// Compares an object with what was put.
+    pub(crate) async fn look_at_object(
+        &self,
+        store: &Store,
+        key: &str,
+        size: u64,
+        hash: Sha256,
+        depth: Depth,
+    ) -> Result<Condition> {
+        let found = match store.size_of(key).await? {
             // A stale answer is not believed: asked again.
-            None => store.size_of(&key).await?,
+            None => store.size_of(key).await?,
             found => found,
         };
         match found {
@@ -147,7 +159,7 @@ impl Archive {
             Some(_) if depth == Depth::Fast => return Ok(Condition::Sound),
             Some(_) => {}
         }
-        match store.hash_of(&key).await {
+        match store.hash_of(key).await {
             Ok((found, _)) if found == hash => Ok(Condition::Sound),
             Ok(_) => Ok(Condition::Damaged),
             // A disk that cannot read a sector will not read it later.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::CopyClaim;
-use super::make::{CopyOutcome, LIVE_OBJECTS, LiveObject, ToCopy};
+use super::make::{CopyOutcome, LIVE_OBJECTS, LiveObject, ToCopy, Work};
 use crate::Archive;
 use crate::clock::Instant;
 use crate::db::{Tx, params};
@@ -27,8 +27,7 @@ impl Archive {
         &self,
         claim: &CopyClaim,
         recording: &ToCopy,
-        written: &[ObjectId],
-        failed: Option<&str>,
+        work: &Work,
     ) -> Result<CopyOutcome> {
         let now = self.db.now().await?;
         let mut tx = self.db.begin().await?;
@@ -38,22 +37,27 @@ impl Archive {
         let mut objects = Vec::new();
         for row in &rows {
             let object = LiveObject::from_row(row)?;
-            if row.get::<String>("state")? == "live" || written.contains(&object.id) {
+            if row.get::<String>("state")? == "live" || work.written.contains(&object.id) {
                 objects.push(object);
             }
         }
         let sound: HashSet<StoreId> = objects.iter().filter(|it| it.is_sound).map(|it| it.store).collect();
-        let wanted: Option<HashSet<StoreId>> =
-            recording.wanted.iter().map(|name| self.store_named(name).ok().map(|store| store.id())).collect();
-        let is_done = !sound.is_empty() && wanted.as_ref().is_some_and(|wanted| wanted.is_subset(&sound));
+        let wanted = self.ids_of_wanted(recording);
+        let is_there = wanted.as_ref().is_some_and(|wanted| !sound.is_empty() && wanted.is_subset(&sound));
+        // Nothing goes on the word of a row: only what this claim wrote or read makes another copy needless.
+        let is_seen = |it: &&LiveObject| it.is_sound && (work.written.contains(&it.id) || work.proven.contains(&it.id));
+        let seen: HashSet<StoreId> = objects.iter().filter(is_seen).map(|it| it.store).collect();
+        let may_drop = wanted.as_ref().is_some_and(|wanted| !seen.is_empty() && wanted.is_subset(&seen));
+        let is_given_up = |it: &LiveObject| {
+            !work.written.contains(&it.id) && wanted.as_ref().is_none_or(|wanted| recording.gives_up(it, wanted))
+        };
+        let is_done = is_there && (may_drop || !objects.iter().any(is_given_up));
         // In the order of their stores, which is that of usage's keys.
         for object in &objects {
-            let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&object.store));
-            let is_left = is_done && recording.moves_begun > 0 && !is_wanted;
-            if written.contains(&object.id) {
+            if work.written.contains(&object.id) {
                 make_live(&mut tx, object.id).await?;
                 count_object(&mut tx, object.id, class, 1).await?;
-            } else if is_left || (!object.is_sound && (is_done || sound.contains(&object.store))) {
+            } else if is_done && is_given_up(object) {
                 count_object(&mut tx, object.id, class, -1).await?;
                 drop_later(&mut tx, object.id, now.plus(READERS_LEASE)).await?;
             }
@@ -65,7 +69,7 @@ impl Archive {
             tracing::error!(recording.id = %recording.id, "no sound copy of recording {} is left", recording.id);
             CopyOutcome::Lost
         } else {
-            CopyOutcome::Waiting(failed.unwrap_or_default().to_owned())
+            CopyOutcome::Waiting(work.failed.clone().unwrap_or_default())
         };
         self.end_claim(&mut tx, claim, &outcome, now).await?;
         tx.commit().await?;

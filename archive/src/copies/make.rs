@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio_util::io::StreamReader;
 
+use super::prove::Proof;
 use super::{CLAIM_LEASE, CopyClaim, CopyRound};
 use crate::Archive;
 use crate::crash::crash_point;
@@ -89,10 +90,14 @@ impl LiveObject {
 
 /// What was put, and the store that has failed.
 #[derive(Default)]
-struct Work {
-    written: Vec<ObjectId>,
+pub(super) struct Work {
+    pub(super) written: Vec<ObjectId>,
+    /// Where those are.
+    pub(super) stores: HashSet<StoreId>,
+    /// Objects that were there before, and were read for this claim.
+    pub(super) proven: HashSet<ObjectId>,
     stored_bytes: u64,
-    failed: Option<String>,
+    pub(super) failed: Option<String>,
 }
 
 impl Archive {
@@ -143,10 +148,10 @@ impl Archive {
             return Ok(Copied::nothing(claim, CopyOutcome::Gone));
         };
         let mut work = Work::default();
-        let made = match self.put_missing(&recording, round, &mut work).await {
+        let made = match self.put_and_prove(&recording, round, &mut work).await {
             Ok(()) => {
                 crash_point("copies put");
-                self.commit_copies(claim, &recording, &work.written, work.failed.as_deref()).await
+                self.commit_copies(claim, &recording, &work).await
             }
             Err(error) => Err(error),
         };
@@ -198,10 +203,26 @@ impl Archive {
         }
     }
 
-    async fn list_live_objects(&self, recording: RecordingId) -> Result<Vec<LiveObject>> {
+    pub(super) async fn list_live_objects(&self, recording: RecordingId) -> Result<Vec<LiveObject>> {
         let rows = self.db.fetch_all(LIVE_OBJECTS, params![recording]).await?;
         let live = rows.iter().filter(|row| row.get::<String>("state").is_ok_and(|state| state == "live"));
         live.map(LiveObject::from_row).collect()
+    }
+
+    /// Puts what is missing, until what the claim's end relies on is written or proven, or a store has failed.
+    async fn put_and_prove(self: &Arc<Self>, recording: &ToCopy, round: &CopyRound<'_>, work: &mut Work) -> Result<()> {
+        loop {
+            self.put_missing(recording, round, work).await?;
+            if work.failed.is_some() {
+                return Ok(());
+            }
+            match self.prove(recording, round, work).await? {
+                Proof::Proven(objects) => work.proven = objects,
+                Proof::Failed(store) => work.failed = Some(store),
+                Proof::OneIsDamaged => continue,
+            }
+            return Ok(());
+        }
     }
 
     /// Puts an object into each store that the recording belongs in and that lacks a sound one.
@@ -211,7 +232,7 @@ impl Archive {
         let Some(model) = objects.iter().find(|it| it.is_sound) else { return Ok(()) };
         for name in &recording.wanted {
             let store = match self.store_named(name) {
-                Ok(store) if sound_in.contains(&store.id()) => continue,
+                Ok(store) if sound_in.contains(&store.id()) || work.stores.contains(&store.id()) => continue,
                 Ok(store) => store,
                 Err(error) => {
                     tracing::warn!("copies wait: {error}");
@@ -226,6 +247,7 @@ impl Archive {
             match self.copy_into(store, recording, model, round).await {
                 Ok(object) => {
                     work.written.push(object);
+                    work.stores.insert(store.id());
                     work.stored_bytes += model.size_bytes;
                 }
                 Err(Failure::Catalogue(error)) => return Err(error),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 
+use super::make::Work;
 use crate::testing::{Call, S3Server, TestArchive, s3_store};
 use crate::{CopyOutcome, Error, Pace, Scope};
 
@@ -66,13 +67,13 @@ async fn what_a_claim_was_for_is_looked_at_again_when_it_commits() {
     let recording = t.archive.find_to_copy(&late).await.unwrap().unwrap();
     t.end_pauses().await;
     let claim = t.archive.claim_copy(&round).await.unwrap().unwrap();
-    let committed = t.archive.commit_copies(&late, &recording, &[], None).await;
+    let committed = t.archive.commit_copies(&late, &recording, &Work::default()).await;
     assert!(matches!(committed, Err(Error::Conflict(_))));
     // It has begun to move meanwhile: it belongs elsewhere now.
     let recording = t.archive.find_to_copy(&claim).await.unwrap().unwrap();
     t.clock.advance(31 * DAY);
     assert_eq!(t.archive.begin_moves(10).await.unwrap(), 1);
-    let committed = t.archive.commit_copies(&claim, &recording, &[], None).await;
+    let committed = t.archive.commit_copies(&claim, &recording, &Work::default()).await;
     assert!(matches!(committed, Err(Error::Conflict(_))));
     t.end_pauses().await;
     assert_eq!(t.make_copies().await[0].outcome, CopyOutcome::Done);

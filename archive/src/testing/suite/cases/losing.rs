@@ -95,6 +95,32 @@ pub async fn a_store_that_was_declared_lost_can_be_found_again(t: TestArchive) {
     t.finish().await;
 }
 
+pub async fn a_found_store_that_is_empty_takes_no_other_copy_away(t: TestArchive) {
+    let t = t.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["disk", "second"], None, &[(30, &["second"])]).await;
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"in both")).await;
+    let lost = t.archive.declare_store_lost(&Actor::command_line(), "second").await.unwrap();
+    assert_eq!(mark_all(&t).await, 1);
+    std::fs::remove_file(t.stored_file_in("second", id)).unwrap();
+    let marker = t.directory.path().join("second/fonoteca-store.txt");
+    let bytes = std::fs::read(&marker).unwrap();
+    std::fs::remove_file(&marker).unwrap();
+    let found = async || t.archive.declare_store_found(&Actor::command_line(), &lost.name, "second").await;
+    assert!(matches!(found().await, Err(Error::Marker { .. })), "an empty disk");
+    std::fs::write(&marker, bytes).unwrap();
+    found().await.unwrap();
+    assert_eq!(mark_all(&t).await, 1);
+    t.clock.advance(31 * 24 * HOUR);
+    assert_eq!(t.archive.begin_moves(10).await.unwrap(), 1);
+    t.end_pauses().await;
+    let made = t.make_copies().await;
+    assert_eq!((made[0].outcome.clone(), made[0].objects), (CopyOutcome::Done, 1));
+    assert_eq!(t.stores_of(id).await, ["second"]);
+    t.sweep_replaced().await;
+    assert_eq!(t.read(id).await.unwrap(), b"in both");
+    t.finish().await;
+}
+
 pub async fn a_purge_needs_nothing_of_a_lost_store(t: TestArchive) {
     let t = t.with_stores(&["disk", "second"]).await;
     t.set_tier(&["second", "disk"], None, &[]).await;

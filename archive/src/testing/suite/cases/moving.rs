@@ -146,6 +146,48 @@ pub async fn a_move_to_a_store_that_is_down_takes_nothing_away(t: TestArchive) {
     t.finish().await;
 }
 
+/// A recording in `disk` and `second` that is due to be in `second` alone.
+async fn leaving_disk(t: TestArchive) -> (TestArchive, RecordingId) {
+    let t = moving(t).await;
+    t.set_tier(&["disk", "second"], None, &[(30, &["second"])]).await;
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"one")).await;
+    assert_eq!(t.stores_of(id).await, ["disk", "second"]);
+    t.clock.advance(31 * DAY);
+    assert_eq!(t.archive.begin_moves(10).await.unwrap(), 1);
+    (t, id)
+}
+
+pub async fn a_move_whose_target_is_down_takes_nothing_away_even_where_it_has_a_copy(t: TestArchive) {
+    let (t, id) = leaving_disk(t).await;
+    let (there, away) = (t.directory.path().join("second"), t.directory.path().join("away"));
+    std::fs::rename(&there, &away).unwrap();
+    std::fs::create_dir(&there).unwrap();
+    assert_eq!(t.make_copies().await[0].outcome, CopyOutcome::Waiting("second".to_owned()));
+    assert_eq!(t.stores_of(id).await, ["disk", "second"]);
+    assert_eq!(t.sweep_replaced().await, 0);
+    assert_eq!(t.read(id).await.unwrap(), b"one");
+    std::fs::remove_dir(&there).unwrap();
+    std::fs::rename(&away, &there).unwrap();
+    t.end_pauses().await;
+    let made = t.make_copies().await;
+    assert_eq!((made[0].outcome.clone(), made[0].objects), (CopyOutcome::Done, 0));
+    assert_eq!(t.stores_of(id).await, ["second"]);
+    t.sweep_replaced().await;
+    assert_eq!(t.read(id).await.unwrap(), b"one");
+    t.finish().await;
+}
+
+pub async fn a_move_whose_target_lost_the_object_copies_it_again_first(t: TestArchive) {
+    let (t, id) = leaving_disk(t).await;
+    std::fs::remove_file(t.stored_file_in("second", id)).unwrap();
+    let made = t.make_copies().await;
+    assert_eq!((made[0].outcome.clone(), made[0].objects), (CopyOutcome::Done, 1));
+    assert_eq!(t.stores_of(id).await, ["second"]);
+    t.sweep_replaced().await;
+    assert_eq!(t.read(id).await.unwrap(), b"one");
+    t.finish().await;
+}
+
 pub async fn two_instances_move_a_recording_once(t: TestArchive) {
     let t = moving(t).await;
     let mut ids = Vec::new();
