@@ -109,7 +109,7 @@ impl Archive {
     pub async fn make_copies(self: &Arc<Self>, claim: &CopyClaim, round: &CopyRound<'_>) -> Result<Copied> {
         // The future of an upload is large.
         let work = Box::pin(self.work_on(claim, round));
-        let made = tokio::time::timeout(LONGEST_WORK, self.keep_copy_claim(claim, work)).await;
+        let made = tokio::time::timeout(LONGEST_WORK, self.keep_copy_claim(claim, CLAIM_LEASE / 4, work)).await;
         match made {
             Ok(Err(Error::Conflict(_))) => Ok(Copied::nothing(claim, CopyOutcome::Gone)),
             Ok(made) => made,
@@ -121,25 +121,51 @@ impl Archive {
         }
     }
 
-    /// Prolongs the claim for as long as `work` lasts; ends it when the claim is lost.
-    async fn keep_copy_claim<T>(&self, claim: &CopyClaim, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut work = std::pin::pin!(work);
-        loop {
-            if let Ok(done) = tokio::time::timeout(CLAIM_LEASE / 4, &mut work).await {
-                return done;
+    /// Prolongs the claim whenever `every` has passed, for as long as `work` lasts; ends it when the claim is lost.
+    ///
+    /// `work` goes on meanwhile: it may have changed the very row that the prolonging waits for.
+    pub(super) async fn keep_copy_claim<T>(
+        &self,
+        claim: &CopyClaim,
+        every: Duration,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let prolonging = async {
+            let mut looked_lost = false;
+            loop {
+                tokio::time::sleep(every).await;
+                match self.prolong_copy_claim(claim).await {
+                    Ok(()) => looked_lost = false,
+                    // One that the work's own commit has ended just now looks lost too.
+                    Err(Error::Conflict(_)) if !looked_lost => looked_lost = true,
+                    Err(error) => break error,
+                }
             }
-            let prolonged = self
-                .db
-                .execute(
-                    "UPDATE recordings
-                     SET copies_try_at = $1
-                     WHERE id = $2 AND copies_fence = $3 AND copies_why IS NOT NULL",
-                    params![self.db.now().await?.plus(CLAIM_LEASE), claim.recording, claim.fence],
-                )
-                .await?;
-            if prolonged == 0 {
-                return Err(Error::Conflict("recording"));
+        };
+        tokio::select! {
+            done = work => done,
+            lost = prolonging => Err(lost),
+        }
+    }
+
+    async fn prolong_copy_claim(&self, claim: &CopyClaim) -> Result<()> {
+        let prolong = async {
+            let until = self.db.now().await?.plus(CLAIM_LEASE);
+            let sql = "UPDATE recordings
+                       SET copies_try_at = $1
+                       WHERE id = $2 AND copies_fence = $3 AND copies_instance IS NOT NULL AND copies_why IS NOT NULL";
+            self.db.execute(sql, params![until, claim.recording, claim.fence]).await
+        };
+        match prolong.await {
+            Ok(0) => Err(Error::Conflict("recording")),
+            Ok(_) => Ok(()),
+            Err(error) if error.is_transient() => {
+                // Three quarters of the lease are left, and the commit looks at the fence again.
+                let id = claim.recording;
+                tracing::warn!(recording.id = %id, "failed to prolong the copying of recording {id}: {error}");
+                Ok(())
             }
+            Err(error) => Err(error),
         }
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 
 use super::make::Work;
+use crate::db::params;
+use crate::error::Result;
 use crate::testing::{Call, S3Server, TestArchive, s3_store};
 use crate::{CopyOutcome, Error, Pace, Scope};
 
@@ -80,6 +82,42 @@ async fn what_a_claim_was_for_is_looked_at_again_when_it_commits() {
     assert_eq!(t.stores_of(id).await, ["third"]);
     t.sweep_replaced().await;
     t.finish().await;
+}
+
+/// What changes the claimed recording's row, and commits a while later.
+async fn work_goes_on_while_its_prolonging_waits_for_it(t: TestArchive) {
+    let t = t.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["disk", "second"], Some(1), &[]).await;
+    t.record(&Call::new("acme", "1.1", t.now(), b"one")).await;
+    let pace = Pace::new(None);
+    let round = t.archive.begin_copy_round(&pace).await.unwrap();
+    let claim = t.archive.claim_copy(&round).await.unwrap().unwrap();
+    let work = async {
+        let mut tx = t.archive.db.begin().await?;
+        tx.execute("UPDATE recordings SET copies_store = 'x' WHERE id = $1", params![claim.recording]).await?;
+        // Many times as long as it takes until the prolonging waits.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        tx.commit().await
+    };
+    let kept = t.archive.keep_copy_claim(&claim, Duration::from_millis(1), work);
+    tokio::time::timeout(Duration::from_secs(20), kept).await.expect("neither waits for the other").unwrap();
+    // It ends all the same when somebody else has the claim.
+    t.end_pauses().await;
+    t.archive.claim_copy(&t.archive.begin_copy_round(&pace).await.unwrap()).await.unwrap().unwrap();
+    let kept = t.archive.keep_copy_claim(&claim, Duration::from_millis(1), std::future::pending::<Result<()>>());
+    let lost = tokio::time::timeout(Duration::from_secs(20), kept).await.expect("it ends");
+    assert!(matches!(lost, Err(Error::Conflict("recording"))), "{lost:?}");
+    t.finish().await;
+}
+
+#[tokio::test]
+async fn work_goes_on_while_the_prolonging_of_its_claim_waits_on_sqlite() {
+    work_goes_on_while_its_prolonging_waits_for_it(TestArchive::start().await).await;
+}
+
+#[tokio::test]
+async fn work_goes_on_while_the_prolonging_of_its_claim_waits_on_postgres() {
+    work_goes_on_while_its_prolonging_waits_for_it(TestArchive::start_on_postgres().await).await;
 }
 
 #[tokio::test]
