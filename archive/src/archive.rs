@@ -11,7 +11,7 @@ use crate::id::{CatalogueId, StoreId};
 use crate::journal::Journal;
 use crate::password::Passwords;
 use crate::restore::refuse_half_a_restore;
-use crate::stores::{Store, StoreConfig, Trouble};
+use crate::stores::{Store, StoreConfig, Trouble, refuse_nested};
 
 /// How long a catalogue that is up takes to answer at most.
 const ANSWERS_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
@@ -271,7 +271,7 @@ impl Archive {
     }
 }
 
-/// Every store has a name of its own, and every next store is one of them.
+/// Every store has a name and a place of its own, and every next store is one of them.
 fn check_names(configs: &[StoreConfig]) -> Result<()> {
     if configs.is_empty() {
         return Err(Error::Invalid("no store is configured: add a [[stores]] section".to_owned()));
@@ -286,5 +286,5 @@ fn check_names(configs: &[StoreConfig]) -> Result<()> {
             return Err(Error::Invalid(format!("store \"{}\": next = \"{next}\" is no other store", config.name)));
         }
     }
-    Ok(())
+    refuse_nested(configs)
 }

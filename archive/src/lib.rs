@@ -26,6 +26,7 @@ mod hash;
 mod holds;
 mod id;
 mod journal;
+mod key;
 mod lease;
 mod lost;
 mod moves;

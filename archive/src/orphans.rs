@@ -1,6 +1,7 @@
 //! Orphans: bytes in a store that no row of objects names. They are reported, and what is seen twice, more than a day apart, is
 //! moved to lost+found under its own key. Nothing is ever deleted, and a stale listing leads to nothing: each is asked for
-//! again, in the store and in the catalogue, right before it is moved.
+//! again, in the store and in the catalogue, right before it is moved. Only what is named like an object of ours in this very
+//! store is touched: a store may lie within another's, or share its bucket with others.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::clock::Instant;
 use crate::crash::crash_point;
 use crate::db::params;
 use crate::error::Result;
+use crate::key::Key;
 use crate::runs::RunEvent;
 use crate::scope::Actor;
 use crate::stores::{LOST_AND_FOUND, Store};
@@ -66,7 +68,7 @@ impl Archive {
         Ok(run.map(|run| run.started_at))
     }
 
-    /// Walks through the store once, notes its orphans, and moves those seen a day ago and now to lost+found.
+    /// Walks through the store once, notes its orphans (what is not named like an object is none), and moves those seen a day ago and now to lost+found.
     ///
     /// # Errors
     /// When the store or the catalogue fails; [`crate::Error::Forbidden`] while a restore waits for its confirmation.
@@ -78,7 +80,9 @@ impl Archive {
         let mut orphans = Orphans::default();
         {
             let mut listed = std::pin::pin!(store.list().chunks(LOOKUP));
-            while let Some(chunk) = listed.next().await {
+            while let Some(mut chunk) = listed.next().await {
+                // Whatever else lies there is somebody else's, and never moved.
+                chunk.retain(|item| item.as_ref().map_or(true, |(key, _)| Key::parse(key).is_some()));
                 for (key, size) in self.orphans_among(store, chunk).await? {
                     orphans.seen += 1;
                     self.db
@@ -122,6 +126,9 @@ impl Archive {
     }
 
     async fn move_to_lost_and_found(&self, store: &Store, key: &str, size: u64) -> Result<bool> {
+        if Key::parse(key).is_none() {
+            return Ok(false);
+        }
         self.check_store(store).await?;
         let known = self.db.fetch_optional("SELECT 1 AS one FROM objects WHERE key = $1", params![key]).await?;
         if known.is_some() || store.size_of(key).await? != Some(size) {

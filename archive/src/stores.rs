@@ -26,6 +26,7 @@ mod breaker;
 mod failure;
 mod health;
 mod marker;
+mod nested;
 mod read;
 mod s3;
 mod secret;
@@ -40,6 +41,7 @@ mod watch;
 mod xml;
 
 pub use failure::Trouble;
+pub(crate) use nested::refuse_nested;
 pub(crate) use read::ByteStream;
 pub use secret::look_up;
 pub use settings::{nearest_key, store_keys};

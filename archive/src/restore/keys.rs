@@ -12,41 +12,15 @@ use crate::clock::Instant;
 use crate::db::{Tx, Value, params};
 use crate::error::Result;
 use crate::hash::Sha256;
-use crate::id::{CallId, CoreServerId, ObjectId, PbxId, RecordingId, SourceId, TenantId};
+use crate::id::{CallId, ObjectId, RecordingId, SourceId};
 use crate::journal::Facts;
+use crate::key::{Key, Owner};
 use crate::recording::{file_name, identity, zone};
 use crate::stores::Store;
 use crate::words::{Direction, Leg};
 
 /// Keys looked up in one statement.
 const LOOKUP: usize = 500;
-
-/// What an object's key says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    recording: RecordingId,
-    object: ObjectId,
-    owner: Owner,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
-    Pbx(TenantId, PbxId),
-    Unassigned(CoreServerId),
-}
-
-impl Key {
-    /// `<tenant>/<pbx>/YYYY/MM/DD/<recording>-<object>.<ext>`, or `unassigned/<core server>/…`.
-    fn parse(key: &str) -> Option<Self> {
-        let [first, second, _, _, _, name] = <[&str; 6]>::try_from(key.split('/').collect::<Vec<_>>()).ok()?;
-        let (recording, object) = name.split_once('.')?.0.split_once('-')?;
-        let owner = match first {
-            "unassigned" => Owner::Unassigned(second.parse().ok()?),
-            tenant => Owner::Pbx(tenant.parse().ok()?, second.parse().ok()?),
-        };
-        Some(Self { recording: recording.parse().ok()?, object: object.parse().ok()?, owner })
-    }
-}
 
 impl Archive {
     /// Enters what of a store is younger than `since` and not known: another copy of a known recording, once its bytes are
@@ -254,25 +228,5 @@ fn content_type(format: &str) -> &'static str {
         "flac" => "audio/flac",
         "wav" => "audio/wav",
         _ => "application/octet-stream",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_tells_whose_recording_it_is_and_nothing_else_is_a_key() {
-        let at = Instant::from_millis(1_795_246_782_000);
-        let (tenant, pbx, recording, object) =
-            (TenantId::new(at), PbxId::new(at), RecordingId::new(at), ObjectId::new(at));
-        let key = format!("{tenant}/{pbx}/2026/11/21/{recording}-{object}.mp3");
-        assert_eq!(Key::parse(&key), Some(Key { recording, object, owner: Owner::Pbx(tenant, pbx) }));
-        let server = CoreServerId::new(at);
-        let key = format!("unassigned/{server}/2026/11/21/{recording}-{object}.wav");
-        assert_eq!(Key::parse(&key), Some(Key { recording, object, owner: Owner::Unassigned(server) }));
-        for key in ["stranger.mp3", "a/b/2026/11/21/c-d.mp3", &format!("{tenant}/{pbx}/{recording}-{object}.mp3"), ""] {
-            assert_eq!(Key::parse(key), None, "{key}");
-        }
     }
 }

@@ -2,7 +2,7 @@
 //! listing shows them and somebody pays for them. They are found and ended here, ours only, and never one that is still
 //! being written.
 
-use object_store::path::Path as Key;
+use object_store::path::Path as Location;
 use object_store::signer::Method;
 
 use super::xml::{elements, text_of};
@@ -11,7 +11,7 @@ use crate::Archive;
 use crate::clock::Instant;
 use crate::db::params;
 use crate::error::{Error, Result};
-use crate::id::{ObjectId, RecordingId};
+use crate::key::Key;
 
 /// An upload that was begun and not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Archive {
     pub(super) async fn sweep_uploads_at(&self, store: &Store, now: Instant) -> Result<u64> {
         let mut swept = 0;
         for found in store.list_unfinished().await? {
-            if found.begun_at > now.minus(store.settings.unfinished_after) || !is_ours(&found.key) {
+            if found.begun_at > now.minus(store.settings.unfinished_after) || Key::parse(&found.key).is_none() {
                 continue;
             }
             let writing = self
@@ -58,14 +58,14 @@ impl Archive {
 impl Store {
     pub(super) async fn list_unfinished(&self) -> Result<Vec<Unfinished>> {
         let Some(bucket) = &self.bucket else { return Ok(Vec::new()) };
-        let prefix = bucket.full(&Key::default());
+        let prefix = bucket.full(&Location::default());
         let (mut found, mut after) = (Vec::new(), None::<(String, String)>);
         loop {
             let mut query = vec![("prefix", prefix.as_ref()), ("uploads", "")];
             if let Some((key, upload)) = &after {
                 query.extend([("key-marker", key.as_str()), ("upload-id-marker", upload.as_str())]);
             }
-            let answer = bucket.ask(Method::GET, &Key::default(), &query).await?;
+            let answer = bucket.ask(Method::GET, &Location::default(), &query).await?;
             match answer.status {
                 200 => {}
                 400 | 404 | 405 | 501 => return Ok(found),
@@ -95,28 +95,5 @@ impl Store {
     async fn end_unfinished(&self, unfinished: &Unfinished) -> Result<()> {
         let Some(bucket) = &self.bucket else { return Ok(()) };
         bucket.abort(&bucket.full(&parse_key(&unfinished.key)?), &unfinished.upload).await
-    }
-}
-
-/// `…/<recording>-<object>.<ext>`: the bucket may be others' too.
-fn is_ours(key: &str) -> bool {
-    let name = key.rsplit('/').next().unwrap_or(key);
-    let ids = name.split_once('.').map_or(name, |(ids, _)| ids).split_once('-');
-    ids.is_some_and(|(recording, object)| {
-        recording.parse::<RecordingId>().is_ok() && object.parse::<ObjectId>().is_ok()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_named_like_an_object_of_ours_is_ours() {
-        let (recording, object) = (RecordingId::new(Instant::from_millis(1)), ObjectId::new(Instant::from_millis(1)));
-        assert!(is_ours(&format!("tenant/pbx/2026/11/21/{recording}-{object}.mp3")));
-        for key in ["backup.tar", "a/b-c.mp3", &format!("{recording}.mp3"), &format!("{recording}-x.mp3"), ""] {
-            assert!(!is_ours(key), "{key}");
-        }
     }
 }

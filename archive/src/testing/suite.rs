@@ -103,6 +103,7 @@ macro_rules! catalogue_suite {
             scrubbing_reads_what_was_unread_longest_and_only_what_is_due,
             a_recording_is_repaired_from_its_source_by_the_very_same_bytes_only,
             an_orphan_goes_to_lost_and_found_after_a_day_and_a_live_object_never,
+            what_does_not_look_like_ours_is_never_moved_away,
             a_deep_verification_that_was_cut_off_goes_on_where_it_was,
             backups_are_kept_by_number_and_the_journal_as_long_as_one_needs_it,
             a_lost_catalogue_comes_back_with_all_that_happened_since_the_backup,

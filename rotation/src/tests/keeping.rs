@@ -61,7 +61,11 @@ async fn scrubbing_keeps_to_its_pace_and_ends_when_asked_to() {
 #[tokio::test]
 async fn an_orphan_is_looked_for_once_a_day_and_moved_on_the_second() {
     let t = TestArchive::start().await;
-    let stranger = t.directory.path().join("store/stranger.mp3");
+    let (store, at) = (t.directory.path().join("store"), t.now());
+    let id = archive::RecordingId::new(at);
+    let key = format!("{id}/{id}/2026/11/21/{id}-{id}.mp3");
+    let stranger = store.join(&key);
+    std::fs::create_dir_all(stranger.parent().unwrap()).unwrap();
     std::fs::write(&stranger, b"whose?").unwrap();
     let scrub = Scrub::new(Arc::clone(&t.archive), ScrubConfig::default());
     let (lease, stop) = (lease(&t).await, CancellationToken::new());
@@ -72,7 +76,7 @@ async fn an_orphan_is_looked_for_once_a_day_and_moved_on_the_second() {
     }
     scrub.scrub_once(&lease, &stop).await;
     assert!(!stranger.exists());
-    assert!(t.directory.path().join("store/lost+found/stranger.mp3").exists());
+    assert!(store.join("lost+found").join(key).exists());
     t.finish().await;
 }
 

@@ -159,8 +159,8 @@ async fn fault_10_an_unfinished_upload_of_ours_is_ended_in_time_and_no_other() {
     // One that a crash left, one whose object is being written, and somebody else's.
     let at = Instant::from_millis(1);
     let (recording, left, written) = (RecordingId::new(at), ObjectId::new(at), ObjectId::new(at));
-    begin(&format!("t/p/2026/01/01/{recording}-{left}.mp3")).await;
-    let key = format!("t/p/2026/01/01/{recording}-{written}.mp3");
+    begin(&format!("{recording}/{recording}/2026/01/01/{recording}-{left}.mp3")).await;
+    let key = format!("{recording}/{recording}/2026/01/01/{recording}-{written}.mp3");
     begin(&key).await;
     begin("somebody/elses.tar").await;
     // By the server's own clock, whatever that shows.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use crate::id::ObjectId;
 use crate::testing::{Call, TestArchive};
 use crate::{Actor, Delivered, Depth, Error, Finding, RecordingId, Scope, ScrubRound, Scrubbed};
 
@@ -151,7 +152,8 @@ pub async fn a_recording_is_repaired_from_its_source_by_the_very_same_bytes_only
 
 pub async fn an_orphan_goes_to_lost_and_found_after_a_day_and_a_live_object_never(t: TestArchive) {
     let id = t.record(&Call::new("acme", "1.1", t.now(), b"bytes")).await;
-    let stranger = t.stored_file(id).with_file_name("stranger.mp3");
+    let at = t.now();
+    let stranger = t.stored_file(id).with_file_name(format!("{}-{}.mp3", RecordingId::new(at), ObjectId::new(at)));
     std::fs::write(&stranger, b"whose?").unwrap();
     let store = t.archive.stores()[0].clone();
     let settle = async || {
@@ -180,6 +182,32 @@ pub async fn an_orphan_goes_to_lost_and_found_after_a_day_and_a_live_object_neve
     assert_eq!(read(&t, id).await.unwrap(), b"bytes");
     t.clock.advance(2 * DAY);
     assert_eq!(settle().await, (0, 0), "and there it stays");
+    t.finish().await;
+}
+
+pub async fn what_does_not_look_like_ours_is_never_moved_away(t: TestArchive) {
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"bytes")).await;
+    let (root, ours) = (t.directory.path().join("store"), t.stored_file(id));
+    let key = ours.strip_prefix(&root).unwrap();
+    // Another store's object, another's thing, and what stands where an object of ours would but is named like none.
+    let theirs = [root.join("cold").join(key), root.join("backup.tar"), ours.with_file_name("stranger.mp3")];
+    for file in &theirs {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, b"theirs").unwrap();
+    }
+    let store = t.archive.stores()[0].clone();
+    for _ in 0..3 {
+        let orphans = t.archive.settle_orphans(&store).await.unwrap();
+        assert_eq!((orphans.seen, orphans.moved), (0, 0));
+        t.clock.advance(2 * DAY);
+    }
+    for file in &theirs {
+        assert_eq!(std::fs::read(file).unwrap(), b"theirs");
+    }
+    assert_eq!(t.archive.verify(Depth::Fast).await.unwrap().findings.len(), 3, "they are told of");
+    for file in &theirs {
+        std::fs::remove_file(file).unwrap();
+    }
     t.finish().await;
 }
 
