@@ -26,6 +26,7 @@ mod prove;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use make::LIVE_OBJECTS;
 pub use make::{Copied, CopyOutcome};
 
 /// How long a claim lasts unless it is prolonged.

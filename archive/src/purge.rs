@@ -231,9 +231,13 @@ impl Archive {
         row.get("size_bytes").map(Some)
     }
 
-    /// purging → tombstone.
+    /// purging → tombstone, unless an object is live that nobody counts off then.
     async fn bury(&self, id: RecordingId) -> Result<()> {
         let mut tx = self.db.begin().await?;
+        let sql = "SELECT 1 AS one FROM objects WHERE recording_id = $1 AND state = 'live' LIMIT 1";
+        if tx.fetch_optional(sql, params![id]).await?.is_some() {
+            return Err(Error::integrity("recordings", id, "it is being purged and has a live object"));
+        }
         let sql = format!(
             "INSERT INTO tombstones ({TOMBSTONE_COLUMNS}, purged_at)
              SELECT {TOMBSTONE_COLUMNS}, $1

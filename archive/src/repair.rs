@@ -7,14 +7,15 @@
 use serde_json::json;
 
 use crate::Archive;
-use crate::db::{Tx, params};
+use crate::copies::LIVE_OBJECTS;
+use crate::db::{Row, Tx, params};
 use crate::delivery::Delivery;
 use crate::error::Result;
 use crate::hash::Sha256;
 use crate::id::{ObjectId, RecordingId, TenantId};
 use crate::organisation::PbxPlace;
 use crate::sources::SourceClaim;
-use crate::usage::{Count, count};
+use crate::usage::count_object;
 use crate::words::{RecordingState, UsageClass};
 
 /// Has the recording copies, and no sound one?
@@ -86,10 +87,7 @@ impl Archive {
         if !wants_repair(tx, id).await? {
             return Ok(false);
         }
-        let row = tx
-            .fetch_optional("SELECT audio_sha256, state, guarded, tenant_id FROM recordings WHERE id = $1", params![id])
-            .await?
-            .ok_or(crate::Error::NotFound("recording"))?;
+        let Some(row) = self.lock_to_repair(tx, id).await? else { return Ok(false) };
         let tenant: Option<TenantId> = row.get("tenant_id")?;
         let payload = json!({ "recording": id.to_string() });
         if delivery.id != id || delivery.sha256 != row.get::<Sha256>("audio_sha256")? {
@@ -102,19 +100,49 @@ impl Archive {
             _ if row.get("guarded")? => UsageClass::Guarded,
             _ => UsageClass::Live,
         };
-        count(tx, id, Count::Remove(class)).await?;
-        tx.execute(
-            "UPDATE objects SET state = 'dropping', lease_until = 0 WHERE recording_id = $1 AND state = 'live'",
-            params![id],
-        )
-        .await?;
-        for object in objects {
-            let sql = "UPDATE objects SET state = 'live' WHERE id = $1 AND state = 'writing'";
-            tx.change_one("object", sql, params![*object]).await?;
+        let mut live = 0;
+        // In the order of their stores, which is that of usage's keys.
+        for row in &tx.fetch_all(LIVE_OBJECTS, params![id]).await? {
+            let (object, is_live): (ObjectId, bool) = (row.get("id")?, row.get::<String>("state")? == "live");
+            if objects.contains(&object) {
+                let sql = "UPDATE objects SET state = 'live' WHERE id = $1 AND state = 'writing'";
+                tx.change_one("object", sql, params![object]).await?;
+                count_object(tx, object, class, 1).await?;
+                live += 1;
+            } else if is_live && row.get::<i64>("sound")? == 0 {
+                count_object(tx, object, class, -1).await?;
+                let sql = "UPDATE objects SET state = 'dropping', lease_until = 0 WHERE id = $1 AND state = 'live'";
+                tx.change_one("object", sql, params![object]).await?;
+            }
         }
-        count(tx, id, Count::Add(class)).await?;
+        if live != objects.len() {
+            // One was swept meanwhile.
+            return Err(crate::Error::Conflict("object"));
+        }
         tracing::info!(recording.id = %id, "repaired recording {id} from its source");
         self.emit(tx, "recording.repaired", tenant, &payload).await?;
         Ok(true)
+    }
+
+    /// Locks the recording's row, after its tenant's as all who change usage do, and takes it from whoever copies it.
+    /// `None`: it needs no repair any more, or is purged.
+    async fn lock_to_repair(&self, tx: &mut Tx, id: RecordingId) -> Result<Option<Row>> {
+        let sql = "SELECT tenant_id FROM recordings WHERE id = $1";
+        let Some(row) = tx.fetch_optional(sql, params![id]).await? else { return Ok(None) };
+        if let Some(tenant) = row.get::<Option<TenantId>>("tenant_id")? {
+            let sql = format!("SELECT 1 AS one FROM tenants WHERE id = $1{}", self.db.for_share());
+            tx.fetch_optional(sql, params![tenant]).await?;
+        }
+        let row = tx
+            .fetch_optional(
+                "UPDATE recordings
+                 SET copies_fence = copies_fence + 1
+                 WHERE id = $1 AND state IN ('archived', 'expired')
+                 RETURNING audio_sha256, state, guarded, tenant_id",
+                params![id],
+            )
+            .await?;
+        // Asked again, where nobody else can change it.
+        Ok(if wants_repair(tx, id).await? { row } else { None })
     }
 }

@@ -67,7 +67,8 @@ pub(super) struct LiveObject {
     pub(super) is_sound: bool,
 }
 
-pub(super) const LIVE_OBJECTS: &str = "SELECT o.id AS id, o.store_id AS store_id, o.key AS key,
+/// A recording's objects that are live or in writing, in the order of their stores; `sound` is 1 or 0.
+pub(crate) const LIVE_OBJECTS: &str = "SELECT o.id AS id, o.store_id AS store_id, o.key AS key,
         o.size_bytes AS size_bytes, o.sha256 AS sha256, o.state AS state,
         CASE WHEN o.damaged_at IS NULL AND o.lost_at IS NULL AND s.lost_at IS NULL THEN 1 ELSE 0 END AS sound
     FROM objects o

@@ -102,6 +102,8 @@ macro_rules! catalogue_suite {
             a_store_that_is_away_has_not_lost_everything,
             scrubbing_reads_what_was_unread_longest_and_only_what_is_due,
             a_recording_is_repaired_from_its_source_by_the_very_same_bytes_only,
+            a_recording_that_expires_while_it_is_repaired_counts_as_expired,
+            a_recording_that_has_a_live_object_is_not_buried,
             an_orphan_goes_to_lost_and_found_after_a_day_and_a_live_object_never,
             what_does_not_look_like_ours_is_never_moved_away,
             a_deep_verification_that_was_cut_off_goes_on_where_it_was,

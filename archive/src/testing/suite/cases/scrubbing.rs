@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use crate::db::params;
 use crate::id::ObjectId;
 use crate::testing::{Call, TestArchive};
-use crate::{Actor, Delivered, Depth, Error, Finding, RecordingId, Scope, ScrubRound, Scrubbed};
+use crate::usage::{Count, count};
+use crate::{Actor, Delivered, Depth, Error, Finding, RecordingId, Scope, ScrubRound, Scrubbed, UsageClass};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -147,6 +149,49 @@ pub async fn a_recording_is_repaired_from_its_source_by_the_very_same_bytes_only
     assert_eq!(told(&t, "recording.repaired").await, 1);
     assert_eq!(t.archive.list_usage(Scope::Platform).await.unwrap(), usage);
     assert!(t.archive.sweep_objects(10).await.unwrap() > 0, "the damaged bytes go");
+    t.finish().await;
+}
+
+pub async fn a_recording_that_expires_while_it_is_repaired_counts_as_expired(t: TestArchive) {
+    let call = Call::new("acme", "1.1", t.now(), b"the very bytes");
+    let id = t.record(&call).await;
+    flip(&t, id);
+    assert_eq!(scrub(&t).await.damaged, 1);
+    let claim = t.archive.claim_sources(t.core_server().await.id, DAY, 1).await.unwrap().remove(0);
+    t.archive.mark_spooled(&claim, crate::Sha256::of(&call.bytes)).await.unwrap();
+    let delivery = t.delivery(claim, &call).await;
+    let (begun, expiring) = tokio::sync::oneshot::channel();
+    let expire = async {
+        let mut tx = t.archive.db.begin().await.unwrap();
+        let sql = "UPDATE recordings SET state = 'expired', purge_after = $1 WHERE id = $2 AND state = 'archived'";
+        tx.change_one("recording", sql, params![t.now().plus(DAY), id]).await.unwrap();
+        let moved = Count::Move { from: UsageClass::Live, to: UsageClass::Grace };
+        count(&mut tx, id, moved).await.unwrap();
+        begun.send(()).unwrap();
+        // The repair comes as far as it gets meanwhile.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        tx.commit().await.unwrap();
+    };
+    let deliver = async {
+        expiring.await.unwrap();
+        Box::pin(t.archive.deliver(&delivery)).await.unwrap()
+    };
+    let (delivered, ()) = futures_util::future::join(deliver, expire).await;
+    assert_eq!(delivered, Delivered::Archived(id));
+    let classes: Vec<_> =
+        t.archive.list_usage(Scope::Platform).await.unwrap().iter().map(|it| (it.class, it.recordings)).collect();
+    assert_eq!(classes, [(UsageClass::Grace, 1)]);
+    t.archive.sweep_objects(10).await.unwrap();
+    t.finish().await;
+}
+
+pub async fn a_recording_that_has_a_live_object_is_not_buried(t: TestArchive) {
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"one")).await;
+    t.sabotage("UPDATE recordings SET state = 'purging', purge_after = 0").await;
+    let purged = t.purge().await;
+    assert_eq!((purged.recordings, t.count_tombstones().await), (0, 0));
+    t.sabotage("UPDATE recordings SET state = 'archived', purge_after = NULL").await;
+    assert_eq!(t.read(id).await.unwrap(), b"one");
     t.finish().await;
 }
 
