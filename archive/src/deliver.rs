@@ -104,13 +104,14 @@ impl Archive {
         outcome
     }
 
-    async fn commit_delivery(
+    pub(crate) async fn commit_delivery(
         &self,
         delivery: &Delivery,
         objects: &[ObjectId],
         further: Option<CopyReason>,
     ) -> Result<Delivered> {
         let mut tx = self.db.begin().await?;
+        self.lock_stores_of(&mut tx, objects).await?;
         let identity =
             delivery_identity(&delivery.claim, &delivery.core_server, delivery.place.as_ref(), delivery.source_sha256);
         if let Some(mut delivered) = find_identity(&mut tx, identity).await? {

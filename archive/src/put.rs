@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::Archive;
+use crate::clock::Instant;
 use crate::crash::crash_point;
-use crate::db::params;
+use crate::db::{Tx, params};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::hash::Sha256;
@@ -126,12 +127,28 @@ impl Archive {
             )
             .await?;
         match inserted {
-            0 => Err(Error::Marker {
-                store: store.name().to_owned(),
-                what: "it was declared lost: restart with the store that replaces it, or find it again".to_owned(),
-            }),
+            0 => Err(declared_lost(store.name().to_owned())),
             _ => Ok(()),
         }
+    }
+
+    /// Sees to it that no store of these objects is declared lost before the transaction ends. Asked first in it.
+    ///
+    /// # Errors
+    /// [`Error::Marker`] when one is lost already.
+    pub(crate) async fn lock_stores_of(&self, tx: &mut Tx, objects: &[ObjectId]) -> Result<()> {
+        let sql = format!(
+            "SELECT name, lost_at FROM stores WHERE id = (SELECT store_id FROM objects WHERE id = $1){}",
+            self.db.for_share()
+        );
+        for object in objects {
+            if let Some(row) = tx.fetch_optional(sql.clone(), params![*object]).await?
+                && row.get::<Option<Instant>>("lost_at")?.is_some()
+            {
+                return Err(declared_lost(row.get("name")?));
+            }
+        }
+        Ok(())
     }
 
     /// writing → dropping, for objects that no recording came to own.
@@ -165,6 +182,11 @@ pub(crate) fn copy_key(key: &str, recording: RecordingId, object: ObjectId) -> S
     let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     format!("{folder}/{recording}-{object}.{extension}")
+}
+
+fn declared_lost(store: String) -> Error {
+    let what = "it was declared lost: restart with the store that replaces it, or find it again";
+    Error::Marker { store, what: what.to_owned() }
 }
 
 #[cfg(test)]

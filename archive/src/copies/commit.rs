@@ -31,6 +31,15 @@ impl Archive {
     ) -> Result<CopyOutcome> {
         let now = self.db.now().await?;
         let mut tx = self.db.begin().await?;
+        // None of its stores is declared lost before this ends.
+        let sql = format!(
+            "SELECT id
+             FROM stores
+             WHERE id IN (SELECT store_id FROM objects WHERE recording_id = $1 AND state IN ('live', 'writing'))
+             ORDER BY id{}",
+            self.db.for_share()
+        );
+        tx.fetch_all(sql, params![recording.id]).await?;
         let class = self.lock_claimed(&mut tx, claim, recording).await?;
         // What it has is asked again here, where nobody else can change it.
         let rows = tx.fetch_all(LIVE_OBJECTS, params![recording.id]).await?;

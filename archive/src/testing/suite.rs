@@ -68,6 +68,7 @@ macro_rules! catalogue_suite {
             a_lost_store_is_survived_shown_and_repaired,
             a_store_that_was_declared_lost_can_be_found_again,
             a_found_store_that_is_empty_takes_no_other_copy_away,
+            what_is_delivered_into_a_store_that_is_declared_lost_meanwhile_goes_elsewhere,
             a_purge_needs_nothing_of_a_lost_store,
             a_recording_moves_when_it_is_old_enough_and_its_old_bytes_wait_for_readers,
             what_is_old_enough_for_several_moves_goes_to_the_last,

@@ -121,6 +121,25 @@ pub async fn a_found_store_that_is_empty_takes_no_other_copy_away(t: TestArchive
     t.finish().await;
 }
 
+pub async fn what_is_delivered_into_a_store_that_is_declared_lost_meanwhile_goes_elsewhere(t: TestArchive) {
+    let t = t.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["second", "disk"], Some(1), &[]).await;
+    let call = Call::new("acme", "1.1", t.now(), b"one");
+    let delivery = t.delivery(t.spool(&call).await, &call).await;
+    let mut objects = Vec::new();
+    let further = t.archive.put_objects(&delivery, &mut objects).await.unwrap();
+    std::fs::remove_file(t.stored_file_in("second", delivery.id)).unwrap();
+    t.archive.declare_store_lost(&Actor::command_line(), "second").await.unwrap();
+    let committed = t.archive.commit_delivery(&delivery, &objects, further).await;
+    assert!(matches!(committed, Err(Error::Marker { .. })), "{committed:?}");
+    t.archive.drop_written(&objects).await.unwrap();
+    t.archive.deliver(&delivery).await.unwrap();
+    assert_eq!(t.stores_of(delivery.id).await, ["disk"]);
+    assert_eq!(t.read(delivery.id).await.unwrap(), b"one");
+    t.sweep_replaced().await;
+    t.finish().await;
+}
+
 pub async fn a_purge_needs_nothing_of_a_lost_store(t: TestArchive) {
     let t = t.with_stores(&["disk", "second"]).await;
     t.set_tier(&["second", "disk"], None, &[]).await;
