@@ -1,7 +1,7 @@
 //! The landing zone: where this instance keeps what it has fetched until it is archived. A file there is named after its
 //! source, so after a crash the catalogue says which of them still mean something.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -54,17 +54,18 @@ impl Landing {
         Ok(Self { directory, written: AtomicU64::default(), held: Mutex::default() })
     }
 
-    /// Removes every fetched file that is not of one of these sources, which are those that the catalogue has spooled
-    /// here; says how many.
-    pub(crate) fn keep_only(&self, spooled: &[Source]) -> io::Result<usize> {
-        let wanted: HashSet<String> = spooled.iter().map(|source| source.id.to_string()).collect();
-        let mut removed = 0;
-        for name in names_in(&self.directory)?.iter().filter(|name| !wanted.contains(*name)) {
-            fs::remove_file(self.directory.join(name))?;
-            removed += 1;
+    /// The sources of which a fetched file lies here.
+    pub(crate) fn list_landed(&self) -> io::Result<Vec<SourceId>> {
+        Ok(names_in(&self.directory)?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Removes the fetched files of sources that are done; says how many. Any other one may be the last copy there is, even
+    /// where another instance has taken the source over: it stays until that one has archived it.
+    pub(crate) fn clear(&self, done: &[SourceId]) -> io::Result<usize> {
+        for source in done {
+            fs::remove_file(self.spooled(*source))?;
         }
-        spooled.iter().for_each(|source| self.hold(source));
-        Ok(removed)
+        Ok(done.len())
     }
 
     /// Where a source's bytes go while they are fetched; another place at each call.
@@ -227,7 +228,9 @@ mod tests {
             fs::read_dir(directory.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
         assert_eq!(left, [format!("{id}"), "notes.txt".to_owned()]);
-        assert_eq!(landing.keep_only(&[]).unwrap(), 1);
+        assert_eq!(landing.list_landed().unwrap(), [id]);
+        assert_eq!((landing.clear(&[]).unwrap(), landing.spooled(id).exists()), (0, true));
+        assert_eq!(landing.clear(&[id]).unwrap(), 1);
         assert!(directory.path().join("notes.txt").exists() && !landing.spooled(id).exists());
     }
 

@@ -33,8 +33,8 @@ pub struct Collector {
 impl Collector {
     /// A collector that lands what it fetches in `landing_zone`, which is made if need be and is its own.
     ///
-    /// Unfinished files that an earlier process left there are removed now; fetched ones that the catalogue does not
-    /// know as spooled here when collecting begins.
+    /// Unfinished files that an earlier process left there are removed now; fetched ones whose source is done when
+    /// collecting begins.
     ///
     /// # Errors
     /// A configuration that cannot be worked with; a landing zone that cannot be written to.
@@ -134,9 +134,16 @@ impl Collector {
                 let freed = archive.release_own_claims().await?;
                 let spooled = archive.list_spooled_here().await?;
                 let waiting = spooled.len();
-                let removed = tokio::task::spawn_blocking(move || shared.landing.keep_only(&spooled))
-                    .await
-                    .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+                spooled.iter().for_each(|source| shared.landing.hold(source));
+                let removed = match shared.landing.list_landed() {
+                    Ok(landed) => {
+                        let done = archive.list_done(&landed).await?;
+                        tokio::task::spawn_blocking(move || shared.landing.clear(&done))
+                            .await
+                            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+                    }
+                    Err(error) => Err(error),
+                };
                 match removed {
                     Ok(0) if freed == 0 && waiting == 0 => {}
                     Ok(removed) => tracing::info!(

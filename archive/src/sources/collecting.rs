@@ -83,9 +83,24 @@ impl Archive {
         Ok(ended)
     }
 
+    /// Those of the sources that are done: archived for good, so that no other copy of them is needed.
+    pub async fn list_done(&self, sources: &[SourceId]) -> Result<Vec<SourceId>> {
+        let places: Vec<String> = (1..=LOOKUP).map(|n| format!("${n}")).collect();
+        let sql = format!("SELECT id FROM sources WHERE state = 'done' AND id IN ({})", places.join(", "));
+        let mut done = Vec::new();
+        for batch in sources.chunks(LOOKUP) {
+            let filled = batch.iter().chain(std::iter::repeat(&batch[batch.len() - 1])).take(LOOKUP);
+            let params = filled.map(|id| Value::from(*id)).collect();
+            for row in self.db.fetch_all(sql.clone(), params).await? {
+                done.push(row.get("id")?);
+            }
+        }
+        Ok(done)
+    }
+
     /// spooled → discovered, for what another instance has spooled that is gone, and its landing zone with it: one that
-    /// has not said for as long as `lost_after` that it is at work, or never did and did not touch the source for as long
-    /// as `idle`. Should it wake up after all, its claims are no longer good. Says how many.
+    /// has neither said for as long as `lost_after` that it is at work nor touched the source meanwhile (a program that
+    /// does not say so may work on under the same name), or never said so and did not touch the source for as long as `idle`. Should it wake up after all, its claims are no longer good. Says how many.
     pub async fn reclaim_spooled(
         &self,
         core_server: CoreServerId,
@@ -99,9 +114,10 @@ impl Archive {
                  SET state = 'discovered', sha256 = NULL, lease_until = 0, fence = fence + 1
                  WHERE core_server_id = $1 AND state IN ('discovered', 'spooled') AND state = 'spooled'
                      AND instance <> $2 AND lease_until < $3
-                     AND (EXISTS (SELECT 1
-                                  FROM leases l
-                                  WHERE l.name = $4 || sources.instance AND l.until < $5)
+                     AND ((lease_until < $5 AND next_try_at < $8
+                           AND EXISTS (SELECT 1
+                                       FROM leases l
+                                       WHERE l.name = $4 || sources.instance AND l.until < $5))
                           OR (lease_until < $6 AND next_try_at < $7
                               AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.name = $4 || sources.instance)))",
                 params![
@@ -111,7 +127,8 @@ impl Archive {
                     crate::lease::INSTANCE,
                     db_now.minus(lost_after),
                     db_now.minus(idle),
-                    self.clock.now().minus(idle)
+                    self.clock.now().minus(idle),
+                    self.clock.now().minus(lost_after)
                 ],
             )
             .await

@@ -246,3 +246,28 @@ async fn a_claim_that_went_to_this_instance_again_leaves_it_the_copy() {
     assert_eq!(lane.work_until_idle(&stop).await.unwrap().archived, 1);
     rig.finish().await;
 }
+
+#[tokio::test]
+async fn what_another_instance_took_over_stays_in_the_landing_zone_until_it_is_done() {
+    let rig = Rig::start().await;
+    rig.put(CALL, &wav(1, 300));
+    rig.unmount_store();
+    assert_eq!(rig.collect().await.failed, 1);
+    rig.t.clock.advance(HOUR);
+    let other = rig.t.another_instance("test-2").await;
+    let server = rig.t.core_server().await;
+    assert_eq!(other.reclaim_spooled(server.id, Duration::ZERO, Duration::ZERO).await.unwrap(), 1);
+    // The other one has not fetched it yet, and its store may be away: this may be the last copy.
+    let claim = other.claim_sources(server.id, HOUR, 1).await.unwrap().remove(0);
+    assert_eq!(rig.collect().await.failed, 0);
+    assert_eq!(rig.landed(), 1);
+    rig.mount_store();
+    other.retry_source_later(&claim, "", "", rig.t.now()).await.unwrap();
+    let landing = rig.t.directory.path().join("landing-2");
+    let second = crate::Collector::new(std::sync::Arc::clone(&other), rig.config.clone(), landing).unwrap();
+    assert_eq!(second.collect_once(None).await.unwrap().archived, 1);
+    rig.collect().await;
+    assert_eq!(rig.landed(), 0);
+    other.close().await.unwrap();
+    rig.finish().await;
+}
