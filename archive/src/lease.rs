@@ -35,6 +35,9 @@ pub struct Instance {
 
 impl Archive {
     /// Takes the named lease, or prolongs it where this instance has it; `None` while another instance does.
+    ///
+    /// # Errors
+    /// [`crate::Error::Invalid`] when the catalogue was moved to another database: nobody works on this one any more.
     pub async fn acquire_lease(&self, name: &str, length: Duration) -> Result<Option<Lease>> {
         let now = self.db.now().await?;
         let mut tx = self.db.begin().await?;
@@ -50,6 +53,8 @@ impl Archive {
                 params![name, &self.instance, now.plus(length), now],
             )
             .await?;
+        // Behind the change, which waits for a move that is under way.
+        crate::db::schema::check_not_moved(&mut tx).await?;
         tx.commit().await?;
         row.map(|row| Ok(Lease { name: name.to_owned(), fence: row.get("fence")? })).transpose()
     }

@@ -118,8 +118,16 @@ async fn begin_alone(source: &Db, tables: &[Table]) -> Result<Tx> {
 async fn refuse_at_work(source: &Db, from: &mut Tx) -> Result<()> {
     let now = source.now().await?;
     let lease = from.fetch_optional("SELECT name FROM leases WHERE until > $1 LIMIT 1", params![now]).await?;
-    let Some(lease) = lease else { return Ok(()) };
-    let name: String = lease.get("name")?;
+    let name: String = match lease {
+        Some(lease) => lease.get("name")?,
+        // One that collects once says nowhere else that it is at work.
+        None => {
+            let sql =
+                "SELECT instance FROM sources WHERE state IN ('discovered', 'spooled') AND lease_until > $1 LIMIT 1";
+            let Some(claimed) = from.fetch_optional(sql, params![now]).await? else { return Ok(()) };
+            format!("sources claimed by {}", claimed.get::<Option<String>>("instance")?.unwrap_or_default())
+        }
+    };
     Err(Error::Invalid(format!(
         "something is at work on the catalogue ({name}): stop it first; what was killed counts as at work for up to two \
          minutes"

@@ -8,7 +8,7 @@
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-use super::{Db, params};
+use super::{Db, Row, Tx, params};
 use crate::clock::Instant;
 use crate::error::{Error, Result};
 
@@ -74,11 +74,7 @@ async fn check(db: &Db, known: &[(i64, &'static str, &'static str)]) -> Result<(
     }
     let row = db.fetch_optional("SELECT compatible_from, moved_at FROM compatibility", params![]).await?;
     let Some(row) = row else { return Ok(()) };
-    if let Some(moved_at) = row.get::<Option<Instant>>("moved_at")? {
-        return Err(Error::Invalid(format!(
-            "this catalogue was moved to another database at {moved_at}: set [database] url to that one"
-        )));
-    }
+    refuse_moved(&row)?;
     let needed: i64 = row.get("compatible_from")?;
     if needed > newest {
         return Err(Error::Invalid(format!(
@@ -87,6 +83,26 @@ async fn check(db: &Db, known: &[(i64, &'static str, &'static str)]) -> Result<(
         )));
     }
     Ok(())
+}
+
+/// Sees to it that the catalogue was not moved meanwhile, as the transaction sees it.
+///
+/// # Errors
+/// [`Error::Invalid`] when it was.
+pub(crate) async fn check_not_moved(tx: &mut Tx) -> Result<()> {
+    match tx.fetch_optional("SELECT moved_at FROM compatibility WHERE one = 1", params![]).await? {
+        Some(row) => refuse_moved(&row),
+        None => Ok(()),
+    }
+}
+
+fn refuse_moved(row: &Row) -> Result<()> {
+    match row.get::<Option<Instant>>("moved_at")? {
+        None => Ok(()),
+        Some(moved_at) => Err(Error::Invalid(format!(
+            "this catalogue was moved to another database at {moved_at}: set [database] url to that one"
+        ))),
+    }
 }
 
 async fn has_table(db: &Db, table: &'static str) -> Result<bool> {

@@ -1,7 +1,7 @@
 //! A catalogue that grew by real work, moved to another database.
 
 use super::*;
-use crate::testing::{TestArchive, new_postgres_database};
+use crate::testing::{Call, TestArchive, new_postgres_database};
 use crate::{Depth, Scope, Search};
 
 fn sqlite_in(t: &TestArchive) -> String {
@@ -52,6 +52,11 @@ async fn what_is_in_use_or_occupied_or_not_there_is_not_moved() {
     t.archive.announce_instance().await.unwrap();
     let why = refused(t.database_url(), &to).await;
     assert!(why.contains("at work on the catalogue (instance:test-1)"), "{why}");
+    t.archive.retire_instance().await.unwrap();
+    // It says nothing of itself, but it works.
+    t.spool(&Call::new("acme", "1", t.now(), b"x")).await;
+    let why = refused(t.database_url(), &to).await;
+    assert!(why.contains("sources claimed by test-1"), "{why}");
     t.archive.retire_instance().await.unwrap();
     let why = refused(&format!("{}-typo", t.database_url()), &to).await;
     assert!(why.contains("no catalogue at"), "{why}");
@@ -109,4 +114,16 @@ async fn a_chain_that_is_another_one_at_the_other_end_is_not_committed() {
     target.execute("DROP TRIGGER forge ON recordings", params![]).await.unwrap();
     move_catalogue(t.database_url(), &to, &mut |_| ()).await.expect("and the next try does it");
     target.close().await;
+}
+
+#[tokio::test]
+async fn who_has_the_old_catalogue_open_gets_no_lease_of_it_any_more() {
+    let t = TestArchive::start().await;
+    t.archive.announce_instance().await.unwrap();
+    t.archive.retire_instance().await.unwrap();
+    move_catalogue(t.database_url(), &new_postgres_database().await, &mut |_| ()).await.unwrap();
+    let why = t.archive.announce_instance().await.unwrap_err().to_string();
+    assert!(why.contains("was moved to another database"), "{why}");
+    assert!(!t.archive.list_instances().await.unwrap().iter().any(|it| it.at_work));
+    assert!(matches!(t.archive.acquire_lease("rotation", std::time::Duration::ZERO).await, Err(Error::Invalid(_))));
 }
