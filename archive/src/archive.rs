@@ -184,6 +184,9 @@ impl Archive {
         let Some(row) = known else { return Ok(None) };
         let store = Store::open(row.get("id")?, config)?;
         let failure = store.find_obstacle(self.catalogue).await?;
+        if failure.is_none() {
+            store.ask_for_room().await;
+        }
         Ok(Some((store, failure)))
     }
 
@@ -200,6 +203,7 @@ impl Archive {
         }
         // The marker first: a row whose marker could not be written would refuse every later start.
         store.place_marker(self.catalogue).await?;
+        store.ask_for_room().await;
         self.db
             .execute(
                 "INSERT INTO stores (id, name, created_at) VALUES ($1, $2, $3)",

@@ -60,7 +60,7 @@ impl Archive {
             )
             .await?;
         let mut copies = Vec::new();
-        let (up, down): (Vec<_>, Vec<_>) = self.stores().iter().partition(|store| store.state().down.is_none());
+        let (up, down): (Vec<_>, Vec<_>) = self.stores().iter().partition(|store| store.is_up());
         for store in up.into_iter().chain(down) {
             for row in &rows {
                 if row.get::<crate::StoreId>("store_id")? == store.id() {

@@ -1,22 +1,16 @@
 //! How a store is: may it be asked at all, does it take new recordings, how much room has it. A store that is not well
 //! costs nobody more than asking here.
 
-use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::breaker::{Breaker, Shut};
 use super::failure::{Trouble, trouble_of};
 use super::settings::Watermark;
-use super::space::Space;
+use super::space::{Room, Space};
 use super::{Store, StoreState};
 use crate::error::{Error, Result};
-
-/// How long what a disk says of its room is good enough.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What an operation on the store is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +34,7 @@ pub(super) struct Health {
     put: Breaker,
     /// Why it is not the store that the catalogue means, when last looked at.
     wrong_marker: Mutex<Option<&'static str>>,
-    room: Mutex<Option<(Instant, Space)>>,
+    pub(super) room: Arc<Room>,
     /// Was it low on space when last looked at? It must rise a little above its watermark to be no more.
     was_low: AtomicBool,
     pub(super) days_until_full: Mutex<Option<f64>>,
@@ -119,6 +113,12 @@ impl Store {
         self.look_at_room().is_some() || self.health.put.shut().is_some_and(|shut| shut.trouble == Trouble::Full)
     }
 
+    /// Can it be reached, and is it the store that the catalogue means, as far as is known?
+    pub(crate) fn is_up(&self) -> bool {
+        self.health.reach.shut().is_none()
+            && self.health.wrong_marker.lock().expect("nobody panics while holding it").is_none()
+    }
+
     /// How it is now.
     pub fn state(&self) -> StoreState {
         let trouble = |shut: Shut| (shut.trouble, shut.why);
@@ -136,7 +136,7 @@ impl Store {
 
     /// What the disk said of its room when last asked.
     pub(super) fn room(&self) -> Option<Space> {
-        self.health.room.lock().expect("nobody panics while holding it").map(|(_, space)| space)
+        self.health.room.last()
     }
 
     /// Free space below which it takes nothing new.
@@ -148,10 +148,9 @@ impl Store {
         }
     }
 
-    /// Looks how much room a disk has, and says why it takes nothing new where that is too little.
+    /// Looks how much room a disk had when last asked, and says why it takes nothing new where that is too little.
     fn look_at_room(&self) -> Option<Shut> {
-        let directory = self.directory.as_ref()?;
-        let space = self.fresh_room(directory)?;
+        let space = self.room()?;
         let low = self.low_bytes(space);
         let was_low = self.health.was_low.load(Ordering::Relaxed);
         let is_low = space.free_bytes < if was_low { low + low / 10 } else { low };
@@ -170,19 +169,6 @@ impl Store {
         );
         Some(Shut { trouble: Trouble::Full, why, probe_in: Duration::from_secs(1) })
     }
-
-    fn fresh_room(&self, directory: &Path) -> Option<Space> {
-        let mut room = self.health.room.lock().expect("nobody panics while holding it");
-        match *room {
-            Some((at, space)) if at.elapsed() < LOOK_AGAIN => Some(space),
-            _ => {
-                // What cannot be asked is no reason to stop: whatever is wrong there shows when something is put.
-                let space = Space::of(directory)?;
-                *room = Some((Instant::now(), space));
-                Some(space)
-            }
-        }
-    }
 }
 
 #[cfg(any(test, feature = "testing"))]
@@ -199,11 +185,5 @@ impl Health {
     pub(super) fn forget_pauses(&self) {
         self.reach.forget_pause();
         self.put.forget_pause();
-    }
-
-    /// Asks the disk at the next call.
-    #[cfg(test)]
-    pub(super) fn forget_room(&self) {
-        *self.room.lock().expect("nobody panics while holding it") = None;
     }
 }

@@ -1,6 +1,9 @@
 //! Room on a disk: how much there is, and how long it lasts at the rate of the last days.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::Archive;
 use crate::clock::Instant;
@@ -12,6 +15,8 @@ use super::Store;
 /// How far the rate looks back.
 const RATE_DAYS: i64 = 7;
 const DAY_MS: i64 = 86_400_000;
+/// How long a disk has to say how much room it has.
+const SAYS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a file system says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,46 @@ impl Space {
     pub(super) fn of(directory: &Path) -> Option<Self> {
         let found = rustix::fs::statvfs(directory).ok()?;
         Some(Self { free_bytes: found.f_bavail * found.f_frsize, total_bytes: found.f_blocks * found.f_frsize })
+    }
+}
+
+/// What a disk said of its room when it last answered. Whoever wants to know reads that: asking itself may hang for ever
+/// (a dead file server's disk), and is nobody's business but the watch's.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    last: Mutex<Option<Space>>,
+    /// Somebody asks now. Only an answer ends that, so that a disk that hangs costs one thread and no more.
+    asking: AtomicBool,
+}
+
+impl Room {
+    pub(super) fn last(&self) -> Option<Space> {
+        *self.last.lock().expect("nobody panics while holding it")
+    }
+
+    /// Asks, beside everything else, and waits a little for the answer. What cannot be asked is no reason to stop: whatever
+    /// is wrong there shows when something is put.
+    pub(super) async fn ask(self: &Arc<Self>, ask: impl FnOnce() -> Option<Space> + Send + 'static) {
+        if self.asking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let room = Arc::clone(self);
+        let asked = tokio::task::spawn_blocking(move || {
+            if let Some(space) = ask() {
+                *room.last.lock().expect("nobody panics while holding it") = Some(space);
+            }
+            room.asking.store(false, Ordering::Release);
+        });
+        let _ = tokio::time::timeout(SAYS_WITHIN, asked).await;
+    }
+}
+
+impl Store {
+    /// Asks a disk how much room it has.
+    pub(crate) async fn ask_for_room(&self) {
+        if let Some(directory) = self.directory.clone() {
+            self.health.room.ask(move || Space::of(&directory)).await;
+        }
     }
 }
 
@@ -78,6 +123,23 @@ impl Archive {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_is_asked_once_and_keeps_nobody_waiting() {
+        let room = Arc::new(Room::default());
+        let (before, after) = (Space { free_bytes: 2, total_bytes: 3 }, Space { free_bytes: 1, total_bytes: 3 });
+        room.ask(move || Some(before)).await;
+        let (answer, waits) = std::sync::mpsc::channel::<Space>();
+        tokio::join!(room.ask(move || waits.recv().ok()), tokio::time::advance(SAYS_WITHIN * 2));
+        assert_eq!(room.last(), Some(before), "what it said last is known meanwhile");
+        room.ask(|| panic!("it is asked while it still hangs")).await;
+        answer.send(after).unwrap();
+        while room.last() != Some(after) || room.asking.load(Ordering::Acquire) {
+            tokio::task::yield_now().await;
+        }
+        room.ask(move || Some(before)).await;
+        assert_eq!(room.last(), Some(before), "once it has answered it is asked again");
+    }
 
     #[test]
     fn a_disk_is_full_when_the_rate_of_the_last_days_says_so() {

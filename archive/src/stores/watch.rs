@@ -28,7 +28,9 @@ impl Archive {
 
     async fn watch(&self, store: &Store) {
         // Fails at once while it is down, and probes it when it is time.
-        let _ = self.check_store(store).await;
+        if self.check_store(store).await.is_ok() {
+            store.ask_for_room().await;
+        }
         let state = store.state();
         if let Err(error) = self.tell(store, &state).await {
             tracing::error!(store = store.name(), "failed to tell of a store: {error}");

@@ -92,7 +92,7 @@ async fn a_disk_below_its_watermark_takes_nothing_new_and_its_next_store_does() 
     let first = t.record(&Call::new("acme-lab", "1", t.now(), b"there is room")).await;
     assert_eq!(stored_in(first).await, ["small"]);
     small.fill_up_to(3 * MIB);
-    t.archive.store_named("small").unwrap().health.forget_room();
+    t.archive.store_named("small").unwrap().ask_for_room().await;
     let second = t.record(&Call::new("acme-lab", "2", t.now(), b"there is too little")).await;
     assert_eq!(stored_in(second).await, ["other"]);
     t.archive.watch_stores().await;
@@ -101,7 +101,7 @@ async fn a_disk_below_its_watermark_takes_nothing_new_and_its_next_store_does() 
     assert_eq!(down.len(), 1);
     assert!(down[0].payload.contains("low_space is 4 MB"), "{}", down[0].payload);
     small.empty();
-    t.archive.store_named("small").unwrap().health.forget_room();
+    t.archive.store_named("small").unwrap().ask_for_room().await;
     let third = t.record(&Call::new("acme-lab", "3", t.now(), b"there is room again")).await;
     assert_eq!(stored_in(third).await, ["small"]);
     t.finish().await;
@@ -138,7 +138,7 @@ async fn days_until_full_are_reckoned_from_what_the_last_days_took() {
     let t = TestArchive::start_with(vec![disk("small", small.url(), &[("low_space", "10 MiB")])]).await;
     let store = Arc::clone(t.archive.store_named("small").unwrap());
     let note = async || {
-        store.health.forget_room();
+        store.ask_for_room().await;
         assert!(store.state().free_bytes.is_some());
         t.archive.note_space(&store).await.unwrap();
         store.state().days_until_full
