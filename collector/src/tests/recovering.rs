@@ -250,11 +250,11 @@ async fn a_claim_that_went_to_this_instance_again_leaves_it_the_copy() {
 #[tokio::test]
 async fn what_another_instance_took_over_stays_in_the_landing_zone_until_it_is_done() {
     let rig = Rig::start().await;
+    let other = rig.t.another_instance("test-2").await;
     rig.put(CALL, &wav(1, 300));
     rig.unmount_store();
     assert_eq!(rig.collect().await.failed, 1);
     rig.t.clock.advance(HOUR);
-    let other = rig.t.another_instance("test-2").await;
     let server = rig.t.core_server().await;
     assert_eq!(other.reclaim_spooled(server.id, Duration::ZERO, Duration::ZERO).await.unwrap(), 1);
     // The other one has not fetched it yet, and its store may be away: this may be the last copy.
