@@ -386,8 +386,19 @@ impl Running {
 
     /// Waits for a log line that holds `text`.
     pub(crate) fn wait_for_log(&self, text: &str) {
-        while !self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("\"{text}\" was never logged")).contains(text)
-        {
+        self.wait_for_one_of(&[text]);
+    }
+
+    /// Waits for a log line that holds one of the texts.
+    pub(crate) fn wait_for_one_of(&self, texts: &[&str]) {
+        let mut seen = Vec::new();
+        loop {
+            let line = self.log.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("none of {texts:?} was logged, but\n{}", seen.join("\n")));
+            if texts.iter().any(|text| line.contains(text)) {
+                return;
+            }
+            seen.push(line);
         }
     }
 

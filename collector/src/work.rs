@@ -197,7 +197,10 @@ impl Lane {
     async fn end_failed(&self, claim: &SourceClaim, failure: Failure) -> Ended {
         match self.put_back(claim, failure).await {
             Ok(ended) => ended,
-            Err(ArchiveError::Conflict(_)) => Ended::Lost,
+            Err(ArchiveError::Conflict(_)) => {
+                say_lost(&claim.source);
+                Ended::Lost
+            }
             Err(error) => {
                 // Nothing is lost: the claim ends with its lease.
                 tracing::error!(source.id = %claim.source.id, "failed to put back source {}: {error}", claim.source.id);
@@ -211,7 +214,7 @@ impl Lane {
         let (source, core_server) = (&claim.source, self.server().core.id);
         let (code, detail, counts) = match failure {
             Failure::Lost => {
-                tracing::warn!(source.id = %source.id, "lost the claim on source {}", source.id);
+                say_lost(source);
                 // This instance itself may have claimed it again: then the copy is what that work goes on with.
                 if !archive.list_ended_here(&[source.id]).await?.is_empty() {
                     landing.remove(source.id);
@@ -266,6 +269,10 @@ impl Lane {
         tracing::warn!(source.id = %claim.source.id, code, "quarantined source {}: {code}", claim.source.id);
         Ok(Ended::Quarantined)
     }
+}
+
+fn say_lost(source: &Source) {
+    tracing::warn!(source.id = %source.id, "lost the claim on source {}", source.id);
 }
 
 /// Does `work`, and `aside` whenever `every` has passed, both at the same time: `work` goes on while `aside` waits.

@@ -14,6 +14,7 @@ mod bits;
 mod frame;
 mod predict;
 mod rice;
+mod sync;
 
 use frame::FrameEncoder;
 

@@ -308,3 +308,22 @@ fn point_2_the_defaults_of_the_tiers_are_what_was_measured() {
     });
     assert!(compact < standard && standard < archive, "{compact} {standard} {archive} kbit/s");
 }
+
+// Headers of 8 kHz, one channel, 16 bits and 256 samples, their checksum right, in noise that no predictor makes smaller.
+#[test]
+fn point_2_samples_that_look_like_a_flac_header_mislead_no_decoder() {
+    let mut state = 1u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as i16
+    });
+    let mut audio: Vec<i16> = noise.take(3 * 4096).collect();
+    for at in [1_000, 2_000, 5_000, 8_190] {
+        audio[at..at + 3].copy_from_slice(&[0xfff8u16 as i16, 0x8408u16 as i16, 0x0599]);
+    }
+    let (_folder, source) =
+        file_of("noise.sln", &audio.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<_>>());
+    let (_kept_folder, kept, done) = encode(&source, "noise.sln", &settings(Format::Flac));
+    assert_eq!(done.samples_per_channel, audio.len() as u64);
+    assert!(samples(&kept, "kept").unwrap().1 == audio);
+}

@@ -6,6 +6,7 @@
 use super::bits::{Bits, crc8, crc16};
 use super::predict::{self, Analysis, Linear, PRECISION};
 use super::rice::{self, Plan};
+use super::sync;
 
 /// Bits of a sample of a channel that is not a difference.
 const SAMPLE_BITS: u32 = 16;
@@ -22,6 +23,19 @@ pub(super) struct FrameEncoder {
     residual: Vec<i32>,
     other_residual: Vec<i32>,
 }
+
+/// How the channels of a block are to be written.
+#[derive(Clone, Copy)]
+enum Way {
+    /// In as few bits as may be.
+    Shortest,
+    Verbatim,
+    /// By the fixed predictor of that order.
+    Fixed(usize),
+}
+
+/// The ways of which the first is taken in which the samples are not misread as a header.
+const WAYS: [Way; 6] = [Way::Shortest, Way::Verbatim, Way::Fixed(0), Way::Fixed(1), Way::Fixed(2), Way::Fixed(3)];
 
 /// How a channel is written.
 enum Subframe {
@@ -47,6 +61,16 @@ impl FrameEncoder {
 
     /// Encodes a block of interleaved samples, of which each channel has at least one.
     pub(super) fn encode(&mut self, samples: &[i16], channels: usize) -> &[u8] {
+        let alone = WAYS.into_iter().find(|&way| !sync::holds_another(self.write(samples, channels, way)));
+        if alone.is_none() {
+            self.write(samples, channels, Way::Shortest);
+        }
+        self.number += 1;
+        self.bits.align()
+    }
+
+    /// Writes the frame of that block, in that way.
+    fn write(&mut self, samples: &[i16], channels: usize, way: Way) -> &[u8] {
         self.channels.resize_with(channels, Vec::new);
         for (channel, plane) in self.channels.iter_mut().enumerate() {
             plane.clear();
@@ -60,10 +84,9 @@ impl FrameEncoder {
         self.header(samples.len() / channels, assignment);
         let mut planes = std::mem::take(&mut self.channels);
         for (channel, plane) in planes.iter_mut().enumerate() {
-            self.subframe(plane, SAMPLE_BITS + u32::from(difference == Some(channel)));
+            self.subframe(plane, SAMPLE_BITS + u32::from(difference == Some(channel)), way);
         }
         self.channels = planes;
-        self.number += 1;
         let bytes = self.bits.align();
         let crc = crc16(bytes);
         bytes.extend(crc.to_be_bytes());
@@ -118,7 +141,7 @@ impl FrameEncoder {
     }
 
     /// §9.2.
-    fn subframe(&mut self, plane: &mut [i32], sample_bits: u32) {
+    fn subframe(&mut self, plane: &mut [i32], sample_bits: u32, way: Way) {
         let wasted = match plane.iter().fold(0, |all, &sample| all | sample) {
             0 => 0,
             all => all.trailing_zeros(),
@@ -127,7 +150,7 @@ impl FrameEncoder {
             plane.iter_mut().for_each(|sample| *sample >>= wasted);
         }
         let sample_bits = sample_bits - wasted;
-        let chosen = self.choose(plane, sample_bits);
+        let chosen = self.choose(plane, sample_bits, way);
         let kind = match &chosen {
             Subframe::Constant(_) => 0,
             Subframe::Verbatim => 1,
@@ -160,12 +183,19 @@ impl FrameEncoder {
         }
     }
 
-    /// The way that takes the fewest bits; leaves its residual.
-    fn choose(&mut self, plane: &[i32], sample_bits: u32) -> Subframe {
+    /// What that way comes to, and where it is a choice the one that takes the fewest bits; leaves its residual.
+    fn choose(&mut self, plane: &[i32], sample_bits: u32, way: Way) -> Subframe {
         if plane.iter().all(|&sample| sample == plane[0]) {
             return Subframe::Constant(plane[0]);
         }
-        let (order, _) = predict::best_fixed(plane);
+        let order = match way {
+            Way::Verbatim => return Subframe::Verbatim,
+            Way::Fixed(order) if order < plane.len() => {
+                predict::fixed_residual(plane, order, &mut self.residual);
+                return Subframe::Fixed(order, rice::plan(&self.residual, plane.len()));
+            }
+            Way::Fixed(_) | Way::Shortest => predict::best_fixed(plane).0,
+        };
         predict::fixed_residual(plane, order, &mut self.residual);
         let plan = rice::plan(&self.residual, plane.len());
         let mut fewest = plan.bits + order as u64 * u64::from(sample_bits);
