@@ -16,6 +16,8 @@ use crate::id::{CoreServerId, RecordingId, SourceId};
 use crate::words::{Direction, Leg, Outcome, SourceState};
 
 mod collecting;
+#[cfg(test)]
+mod tests;
 
 /// A finished file that a core server lists, and what its path says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,16 +193,18 @@ impl Archive {
         which: &'static str,
     ) -> Result<Vec<SourceClaim>> {
         let (now, db_now) = (self.clock.now(), self.db.now().await?);
+        // Written as a plain subselect, PostgreSQL may ask it again for every row, and claim more than the limit.
         let sql = format!(
-            "UPDATE sources
-             SET fence = fence + 1, lease_until = $1, instance = $2
-             WHERE id IN (
+            "WITH due AS MATERIALIZED (
                  SELECT id
                  FROM sources
                  WHERE core_server_id = $3 AND state IN ('discovered', 'spooled')
                      AND next_try_at <= $4 AND lease_until < $5 AND {which}
                  ORDER BY next_try_at, id
                  LIMIT $6{lock})
+             UPDATE sources
+             SET fence = fence + 1, lease_until = $1, instance = $2
+             WHERE id IN (SELECT id FROM due) AND state IN ('discovered', 'spooled') AND lease_until < $5
              RETURNING {COLUMNS}",
             lock = self.db.skip_locked()
         );
