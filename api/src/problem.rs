@@ -168,7 +168,7 @@ impl From<archive::Error> for Problem {
                 let detail = "this recording's audio is damaged in the archive, and not served until it is repaired";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "recording_damaged", detail)
             }
-            error if error.is_transient() => {
+            error if error.is_transient() || matches!(error, Error::Moved(_)) => {
                 tracing::warn!(%error, "answered that it is not possible at the moment");
                 Self::unavailable()
             }

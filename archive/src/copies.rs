@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::Archive;
 use crate::clock::Instant;
+use crate::db::schema::check_not_moved;
 use crate::db::{Tx, params};
 use crate::error::Result;
 use crate::id::{ObjectId, RecordingId, TenantId};
@@ -155,6 +156,8 @@ impl Archive {
         );
         let mut tx = self.db.begin().await?;
         let row = tx.fetch_optional(sql, params![lane, why, now, now.plus(CLAIM_LEASE), &self.instance]).await?;
+        // Behind the change, which waits for a move that is under way.
+        check_not_moved(&mut tx).await?;
         tx.commit().await?;
         row.map(|row| {
             Ok(CopyClaim {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::clock::Instant;
 use crate::id::RecordingId;
 use crate::stores::Trouble;
 
@@ -36,6 +37,9 @@ pub enum Error {
     /// Every copy of the recording's audio is damaged or missing. Whoever could repair it knows.
     #[error("recording {0}: no sound copy of its audio is left")]
     Damaged(RecordingId),
+    /// The catalogue was moved to another database, then: nobody works on this one any more.
+    #[error("this catalogue was moved to another database at {0}: set [database] url to that one")]
+    Moved(Instant),
     /// A store's marker is absent or belongs to another catalogue: nothing may be written or removed there.
     #[error("store {store}: {what}")]
     Marker {

@@ -37,7 +37,7 @@ impl Archive {
     /// Takes the named lease, or prolongs it where this instance has it; `None` while another instance does.
     ///
     /// # Errors
-    /// [`crate::Error::Invalid`] when the catalogue was moved to another database: nobody works on this one any more.
+    /// [`crate::Error::Moved`] when the catalogue was moved to another database.
     pub async fn acquire_lease(&self, name: &str, length: Duration) -> Result<Option<Lease>> {
         let now = self.db.now().await?;
         let mut tx = self.db.begin().await?;

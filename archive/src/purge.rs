@@ -12,6 +12,7 @@ use crate::Archive;
 use crate::backup::row_to_json;
 use crate::clock::Instant;
 use crate::crash::crash_point;
+use crate::db::schema::check_not_moved;
 use crate::db::{Row, params};
 use crate::error::{Error, Result};
 use crate::holds::{IS_HELD, is_unlocked, serialise_on_tenant};
@@ -84,7 +85,7 @@ impl Archive {
                 continue;
             }
             match self.purge(id, row, round, &mut purged).await {
-                Err(error) if error.is_transient() => return Err(error),
+                Err(error) if error.is_transient() || matches!(error, Error::Moved(_)) => return Err(error),
                 // What cannot be purged is asked again in each round, and keeps none of the others waiting.
                 Err(error) => {
                     tracing::error!(recording.id = %id, "failed to purge recording {id}: {error}");
@@ -172,6 +173,8 @@ impl Archive {
         if tx.execute(sql, params![id, now]).await? == 0 {
             return Ok(false);
         }
+        // Where it was moved to, a hold may have reached the recording since.
+        check_not_moved(&mut tx).await?;
         count(&mut tx, id, Count::Remove(UsageClass::Grace)).await?;
         tx.execute(
             "UPDATE objects SET state = 'dropping', lease_until = 0 WHERE recording_id = $1 AND state = 'live'",

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::audit::{ChainReader, verify_chain};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::crash::crash_point;
 use crate::db::{Db, Row, Tx, Value, params};
 use crate::error::{Error, Result};
@@ -66,8 +66,20 @@ async fn move_between(source: &Db, target: &Db, moved: &mut (dyn FnMut(&MovedTab
     }
     to.commit().await?;
     crash_point("catalogue copied");
-    from.execute("UPDATE compatibility SET moved_at = $1", params![SystemClock.now()]).await?;
+    close_for_ever(&mut from).await?;
     from.commit().await
+}
+
+/// Nobody gets a claim or a lease of it any more, and what somebody who slept all the while believes to have in work is
+/// no longer his: the same recordings go on elsewhere.
+async fn close_for_ever(from: &mut Tx) -> Result<()> {
+    from.execute("UPDATE compatibility SET moved_at = $1", params![SystemClock.now()]).await?;
+    let sql = "UPDATE sources SET fence = fence + 1, lease_until = 0 WHERE state IN ('discovered', 'spooled')";
+    from.execute(sql, params![]).await?;
+    from.execute("UPDATE recordings SET copies_fence = copies_fence + 1 WHERE copies_why IS NOT NULL", params![])
+        .await?;
+    from.execute("UPDATE leases SET fence = fence + 1, until = 0", params![]).await?;
+    Ok(())
 }
 
 /// Copies every row of the tables, and compares. Tables and columns are those of the source.
@@ -120,18 +132,35 @@ async fn refuse_at_work(source: &Db, from: &mut Tx) -> Result<()> {
     let lease = from.fetch_optional("SELECT name FROM leases WHERE until > $1 LIMIT 1", params![now]).await?;
     let name: String = match lease {
         Some(lease) => lease.get("name")?,
-        // One that collects once says nowhere else that it is at work.
-        None => {
-            let sql =
-                "SELECT instance FROM sources WHERE state IN ('discovered', 'spooled') AND lease_until > $1 LIMIT 1";
-            let Some(claimed) = from.fetch_optional(sql, params![now]).await? else { return Ok(()) };
-            format!("sources claimed by {}", claimed.get::<Option<String>>("instance")?.unwrap_or_default())
-        }
+        // One that collects or copies once says nowhere else that it is at work.
+        None => match claims_at_work(from, now).await? {
+            Some(claims) => claims,
+            None => return Ok(()),
+        },
     };
     Err(Error::Invalid(format!(
         "something is at work on the catalogue ({name}): stop it first; what was killed counts as at work for up to two \
          minutes"
     )))
+}
+
+/// Who has claimed what, in words; `None`: nobody has.
+async fn claims_at_work(from: &mut Tx, now: Instant) -> Result<Option<String>> {
+    const SOURCES: &str = "SELECT instance
+         FROM sources
+         WHERE state IN ('discovered', 'spooled') AND lease_until > $1
+         LIMIT 1";
+    const COPIES: &str = "SELECT copies_instance AS instance
+         FROM recordings
+         WHERE copies_why IS NOT NULL AND copies_instance IS NOT NULL AND copies_try_at > $1
+         LIMIT 1";
+    for (what, sql) in [("sources", SOURCES), ("copies", COPIES)] {
+        if let Some(row) = from.fetch_optional(sql, params![now]).await? {
+            let instance: Option<String> = row.get("instance")?;
+            return Ok(Some(format!("{what} claimed by {}", instance.unwrap_or_default())));
+        }
+    }
+    Ok(None)
 }
 
 /// Is the source's catalogue what the target has?

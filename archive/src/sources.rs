@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::Archive;
 use crate::clock::Instant;
+use crate::db::schema::check_not_moved;
 use crate::db::{Row, params};
 use crate::error::Result;
 use crate::hash::Sha256;
@@ -175,6 +176,9 @@ impl Archive {
     }
 
     /// Claims up to `limit` sources of a core server that wait for work, oldest first, for as long as `lease`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Moved`] when the catalogue was moved to another database.
     pub async fn claim_sources(
         &self,
         core_server: CoreServerId,
@@ -211,6 +215,8 @@ impl Archive {
         let mut tx = self.db.begin().await?;
         let rows =
             tx.fetch_all(sql, params![db_now.plus(lease), &self.instance, core_server, now, db_now, limit]).await?;
+        // Behind the change, which waits for a move that is under way.
+        check_not_moved(&mut tx).await?;
         tx.commit().await?;
         rows.iter().map(|row| Ok(SourceClaim { source: Source::from_row(row)?, fence: row.get("fence")? })).collect()
     }

@@ -24,7 +24,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
 /// Brings the schema up to date, for a program that knows `known` migrations.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the catalogue needs a newer program, or was moved to another database.
+/// [`Error::Invalid`] when the catalogue needs a newer program; [`Error::Moved`] when it is at another database.
 pub(super) async fn migrate(db: &Db, known: &[(i64, &'static str, &'static str)]) -> Result<()> {
     check(db, known).await?;
     let migrations = known.iter().map(|(number, name, text)| {
@@ -88,7 +88,7 @@ async fn check(db: &Db, known: &[(i64, &'static str, &'static str)]) -> Result<(
 /// Sees to it that the catalogue was not moved meanwhile, as the transaction sees it.
 ///
 /// # Errors
-/// [`Error::Invalid`] when it was.
+/// [`Error::Moved`] when it was.
 pub(crate) async fn check_not_moved(tx: &mut Tx) -> Result<()> {
     match tx.fetch_optional("SELECT moved_at FROM compatibility WHERE one = 1", params![]).await? {
         Some(row) => refuse_moved(&row),
@@ -99,9 +99,7 @@ pub(crate) async fn check_not_moved(tx: &mut Tx) -> Result<()> {
 fn refuse_moved(row: &Row) -> Result<()> {
     match row.get::<Option<Instant>>("moved_at")? {
         None => Ok(()),
-        Some(moved_at) => Err(Error::Invalid(format!(
-            "this catalogue was moved to another database at {moved_at}: set [database] url to that one"
-        ))),
+        Some(moved_at) => Err(Error::Moved(moved_at)),
     }
 }
 

@@ -4,6 +4,8 @@ use super::*;
 use crate::testing::{Call, TestArchive, new_postgres_database};
 use crate::{Depth, Scope, Search};
 
+const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn sqlite_in(t: &TestArchive) -> String {
     format!("sqlite:{}", t.directory.path().join("moved.db").display())
 }
@@ -125,5 +127,34 @@ async fn who_has_the_old_catalogue_open_gets_no_lease_of_it_any_more() {
     let why = t.archive.announce_instance().await.unwrap_err().to_string();
     assert!(why.contains("was moved to another database"), "{why}");
     assert!(!t.archive.list_instances().await.unwrap().iter().any(|it| it.at_work));
-    assert!(matches!(t.archive.acquire_lease("rotation", std::time::Duration::ZERO).await, Err(Error::Invalid(_))));
+    assert!(matches!(t.archive.acquire_lease("rotation", LEASE).await, Err(Error::Moved(_))));
+}
+
+#[tokio::test]
+async fn what_was_in_work_when_the_catalogue_was_moved_is_claimed_committed_and_purged_there_no_more() {
+    let t = TestArchive::start().await.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["disk", "second"], Some(1), &[]).await;
+    let (place, gone) = (t.place("acme").await, t.record(&Call::new("acme", "1", t.now(), b"gone")).await);
+    t.record(&Call::new("acme", "2", t.now(), b"to copy")).await;
+    let end = Instant::from_millis(i64::MAX);
+    t.archive.expire(place.tenant, place.pbx, &[gone], end, crate::ExpiryReason::Days, LEASE).await.unwrap();
+    t.clock.advance(LEASE);
+    let (pace, call) = (crate::Pace::new(None), Call::new("acme", "3", t.now(), b"asleep over it"));
+    let delivery = t.delivery(t.spool(&call).await, &call).await;
+    let round = t.archive.begin_copy_round(&pace).await.unwrap();
+    t.archive.claim_copy(&round).await.unwrap().expect("one to copy");
+    let refused = async || move_catalogue(t.database_url(), &sqlite_in(&t), &mut |_| ()).await.unwrap_err().to_string();
+    assert!(refused().await.contains("sources claimed by test-1"));
+    t.sabotage("UPDATE sources SET lease_until = 0 WHERE state = 'spooled'").await;
+    assert!(refused().await.contains("copies claimed by test-1"));
+    t.end_pauses().await;
+    move_catalogue(t.database_url(), &sqlite_in(&t), &mut |_| ()).await.unwrap();
+
+    assert!(matches!(t.archive.deliver(&delivery).await, Err(Error::Conflict("source"))));
+    let server = t.core_server().await.id;
+    assert!(matches!(t.archive.claim_sources(server, LEASE, 1).await, Err(Error::Moved(_))));
+    assert!(matches!(t.archive.claim_copy(&round).await, Err(Error::Moved(_))));
+    let purged = t.archive.purge_batch(&mut crate::PurgeRound::default(), 10).await;
+    assert!(matches!(purged, Err(Error::Moved(_))), "it may be held where the catalogue is now: {purged:?}");
+    assert!(t.stored_file(gone).exists());
 }
