@@ -26,6 +26,8 @@ const SEAL_EVERY: Duration = Duration::from_secs(1);
 const TRIM_EVERY: Duration = Duration::from_secs(3600);
 /// How often an instance says that it is at work.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
+/// How long the doors may take to note the downloads that are cut off.
+const CUT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the last writing to the catalogue may take.
 const LAST_WORDS: Duration = Duration::from_secs(15);
 
@@ -110,11 +112,12 @@ impl Service {
     }
 
     /// Runs until SIGTERM or SIGINT (or `stop`), then lets every part finish what it is doing, within the time that the
-    /// configuration allows. A second signal ends at once. What is not finished is given back: another instance, or the
+    /// configuration allows. A second signal ends at once: downloads are cut off, and noted. What is not finished is given back: another instance, or the
     /// next start, does it again, and what this process might still commit is refused.
     ///
     /// # Errors
-    /// When a part ends by itself: a service that lacks one must not look like a whole one.
+    /// When a part ends by itself: a service that lacks one must not look like a whole one. When the catalogue was moved
+    /// to another database while this process slept.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self {
             archive,
@@ -130,12 +133,14 @@ impl Service {
         } = self;
         // Before anybody is told that it runs: who is told may stop it.
         let mut signals = Signals::new()?;
-        let mut parts = JoinSet::new();
+        let (mut parts, mut doors) = (JoinSet::new(), JoinSet::new());
+        // Ends the doors' own time for what is in progress.
+        let at_once = CancellationToken::new();
         if let Some(collector) = collector {
             let stop = stop.clone();
             parts.spawn(async move {
                 collector.run(stop).await;
-                "the collector"
+                "the collector ended by itself"
             });
         }
         if let Some(rotation) = rotation {
@@ -144,75 +149,86 @@ impl Service {
                 if let Err(error) = rotation.run(stop).await {
                     tracing::error!("rotation failed: {error}");
                 }
-                "rotation"
+                "rotation ended by itself"
             });
         }
         if let Some((scrub, backups)) = keeping {
             let (stop_scrub, stop_backups) = (stop.clone(), stop.clone());
             parts.spawn(async move {
                 scrub.run(stop_scrub).await;
-                "scrubbing"
+                "scrubbing ended by itself"
             });
             parts.spawn(async move {
                 if let Err(error) = backups.run(stop_backups).await {
                     tracing::error!("backups failed: {error}");
                 }
-                "the backups"
+                "the backups ended by themselves"
             });
         }
         if let Some(ftp) = ftp {
-            let stop = stop.clone();
-            parts.spawn(async move {
-                ftp.run(stop).await;
-                "the FTP door"
+            let (stop, at_once) = (stop.clone(), at_once.clone());
+            doors.spawn(async move {
+                ftp.run(stop, at_once).await;
+                "the FTP door ended by itself"
             });
         }
         if let Some(http) = http {
-            let stop = stop.clone();
-            parts.spawn(async move {
-                http.run(stop).await;
-                "the HTTP door"
+            let (stop, at_once) = (stop.clone(), at_once.clone());
+            doors.spawn(async move {
+                http.run(stop, at_once).await;
+                "the HTTP door ended by itself"
             });
         }
         // The audit's loop outlives the doors, so that what they noted last is written too.
         let last = CancellationToken::new();
         let audit = TaskTracker::new();
         audit.spawn(keep_audit(Arc::clone(&archive), keep_audit_for, last.clone()));
-        audit.spawn(announce(Arc::clone(&archive), last.clone()));
+        let moved = CancellationToken::new();
+        audit.spawn(announce(Arc::clone(&archive), last.clone(), moved.clone()));
         audit.spawn(watch_stores(Arc::clone(&archive), stop.clone()));
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         tracing::info!("at work: {names}");
         let ended_early = tokio::select! {
             () = signals.next() => None,
             () = stop.cancelled() => None,
-            Some(ended) = parts.join_next() => Some(ended.unwrap_or("a part that panicked")),
+            () = moved.cancelled() => Some("the catalogue was moved to another database"),
+            Some(ended) = parts.join_next() => Some(ended.unwrap_or("a part panicked")),
+            Some(ended) = doors.join_next() => Some(ended.unwrap_or("a door panicked")),
         };
-        if let Some(part) = ended_early {
-            tracing::error!("{part} ended by itself: stopping the others");
+        if let Some(why) = ended_early {
+            tracing::error!("{why}: stopping");
         } else {
             tracing::info!("stopping: every part finishes what it is doing");
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         stop.cancel();
         tokio::select! {
-            () = async { while parts.join_next().await.is_some() {} } => {}
+            () = async { while parts.join_next().await.is_some() || doors.join_next().await.is_some() {} } => {}
             () = tokio::time::sleep(shutdown_timeout) => {
                 tracing::warn!("not everything was finished within {shutdown_timeout:?}: giving back the rest");
             }
             () = signals.next() => tracing::warn!("stopping at once"),
         }
         parts.abort_all();
+        // What listeners had got of a recording by then is written to the audit all the same.
+        at_once.cancel();
+        if tokio::time::timeout(CUT_WITHIN, async { while doors.join_next().await.is_some() {} }).await.is_err() {
+            tracing::warn!("what is still being sent is not all in the audit");
+        }
         last.cancel();
         audit.close();
         let given_back = async {
             audit.wait().await;
-            archive.retire_instance().await.context("give back claims and leases")?;
+            // What was moved is closed, its claims and leases with it.
+            if !moved.is_cancelled() {
+                archive.retire_instance().await.context("give back claims and leases")?;
+            }
             archive.close().await.context("close the catalogue")
         };
         // A catalogue that does not answer must not keep the process: leases end by themselves.
         tokio::time::timeout(LAST_WORDS, given_back).await.context("close the catalogue")??;
         match ended_early {
-            Some(part) => anyhow::bail!("{part} ended by itself"),
+            Some(why) => anyhow::bail!(why),
             None => Ok(()),
         }
     }
@@ -243,8 +259,8 @@ impl Signals {
     }
 }
 
-/// Says every five seconds that this instance is at work, until told to stop.
-async fn announce(archive: Arc<Archive>, stop: CancellationToken) {
+/// Says every five seconds that this instance is at work, until told to stop, or until the catalogue turns out to be moved.
+async fn announce(archive: Arc<Archive>, stop: CancellationToken, moved: CancellationToken) {
     let mut ticks = tokio::time::interval(ANNOUNCE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -252,8 +268,13 @@ async fn announce(archive: Arc<Archive>, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = archive.announce_instance().await {
-            tracing::error!("failed to say that this instance is at work: {error}");
+        match archive.announce_instance().await {
+            Ok(()) => {}
+            Err(error @ archive::Error::Moved(_)) => {
+                tracing::error!("{error}");
+                return moved.cancel();
+            }
+            Err(error) => tracing::error!("failed to say that this instance is at work: {error}"),
         }
     }
 }

@@ -408,6 +408,14 @@ impl Running {
         assert!(Command::new("kill").args([signal, &pid]).status().expect("send a signal").success());
     }
 
+    /// Waits until it has ended by itself, with that exit code; answers what it logged before that.
+    pub(crate) fn wait_for_end(mut self, code: i32) -> String {
+        let status = self.child.wait().expect("wait for fonoteca");
+        let log: Vec<String> = self.log.try_iter().collect();
+        assert_eq!(status.code(), Some(code), "{}", log.join("\n"));
+        log.join("\n")
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("kill fonoteca");

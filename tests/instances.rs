@@ -93,6 +93,25 @@ async fn what_a_killed_instance_had_spooled_or_claimed_is_done_by_another() {
     fonoteca.finish();
 }
 
+#[tokio::test]
+async fn an_instance_whose_catalogue_was_moved_while_it_slept_says_so_and_ends() {
+    let fonoteca = platform();
+    let sleeper = fonoteca.serve_as("a", "collector");
+    sleeper.signal("-STOP");
+    // As a move leaves it behind: a sleeper's lease is over after a quarter of a minute.
+    fonoteca.psql("UPDATE compatibility SET moved_at = 1795262400000");
+    record(&fonoteca, 1);
+    sleeper.signal("-CONT");
+    let log = sleeper.wait_for_end(1);
+    let told = "this catalogue was moved to another database at 2026-11-21T12:00:00Z: set [database] url to that one";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    assert_eq!(fonoteca.psql("SELECT count(*) FROM sources WHERE lease_until > 0"), "0", "nothing was claimed");
+    fonoteca.psql("UPDATE compatibility SET moved_at = NULL");
+    fonoteca.run_ok(&["collect", "--once"]);
+    assert_eq!(fonoteca.psql(ARCHIVED), "1");
+    fonoteca.finish();
+}
+
 // Fault 23.
 #[tokio::test]
 async fn an_instance_that_slept_beyond_its_lease_commits_nothing() {

@@ -19,5 +19,6 @@ mod one_recording;
 mod power_loss;
 mod recovery;
 mod rotation;
+mod stopping;
 mod stores;
 mod tidy;

@@ -56,9 +56,9 @@ impl HttpServer {
         self.operations_address
     }
 
-    /// Serves until `stop`; then accepts no more, lets requests finish for the grace period, and cuts what is left.
-    /// When it returns, every download has been noted in the archive's audit.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Serves until `stop`; then accepts no more, lets requests finish for the grace period, which `at_once` ends, and cuts
+    /// what is left. When it returns, every download has been noted in the archive's audit.
+    pub async fn run(self, stop: CancellationToken, at_once: CancellationToken) {
         let Self { archive, config, listener, operations, .. } = self;
         let door = Door::new(Arc::clone(&archive), &config);
         let downloads = door.downloads.clone();
@@ -74,7 +74,10 @@ impl HttpServer {
         };
         let overdue = async {
             stop.cancelled().await;
-            tokio::time::sleep(config.shutdown_grace).await;
+            tokio::select! {
+                () = tokio::time::sleep(config.shutdown_grace) => {}
+                () = at_once.cancelled() => {}
+            }
             tracing::warn!("cutting the requests that have not finished in time");
             cut.cancel();
             // What is cut ends `served`.

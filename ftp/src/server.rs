@@ -73,9 +73,9 @@ impl FtpServer {
         self.local_addr
     }
 
-    /// Serves until `stop`: then idle sessions end at once, transfers that run may end within the grace period, and none
-    /// begins.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Serves until `stop`: then idle sessions end at once, transfers that run may end within the grace period, which
+    /// `at_once` ends, and none begins.
+    pub async fn run(self, stop: CancellationToken, at_once: CancellationToken) {
         if self.config.tls != TlsMode::Required {
             tracing::warn!("FTP without TLS is allowed: passwords and recordings can be read on their way");
         }
@@ -114,8 +114,13 @@ impl FtpServer {
         }
         drop(self.listener);
         sessions.close();
-        if timeout(self.config.shutdown_grace, sessions.wait()).await.is_err() {
-            tracing::warn!("FTP transfers still run after the grace period: cutting them off");
+        let have_ended = tokio::select! {
+            () = sessions.wait() => true,
+            () = sleep(self.config.shutdown_grace) => false,
+            () = at_once.cancelled() => false,
+        };
+        if !have_ended {
+            tracing::warn!("FTP transfers still run and have no more time: cutting them off");
             abort.cancel();
             if timeout(LAST_REPLY * 5, sessions.wait()).await.is_err() {
                 tracing::warn!("FTP sessions do not end: leaving them");

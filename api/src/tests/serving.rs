@@ -22,6 +22,7 @@ struct Serving {
     api: String,
     operations: String,
     stop: CancellationToken,
+    at_once: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -37,10 +38,10 @@ impl Serving {
     async fn start(archive: &Arc<Archive>, config: Config) -> Self {
         let server = HttpServer::bind(Arc::clone(archive), config).await.expect("bind");
         let (api, operations) = (server.local_addr().to_string(), server.operations_addr().to_string());
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(server.run(stop.clone()));
+        let (stop, at_once, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(server.run(stop.clone(), at_once.clone()));
         tasks.close();
-        Self { api, operations, stop, tasks }
+        Self { api, operations, stop, at_once, tasks }
     }
 
     /// Opens a connection and asks for the recording; answers the connection when the body has begun.
@@ -138,17 +139,21 @@ async fn stopping_lets_a_download_finish_within_the_grace() {
 
 #[tokio::test]
 async fn stopping_cuts_a_client_that_does_not_read_and_still_audits_it() {
-    let t = TestArchive::start().await;
-    let id = large_recording(&t).await;
-    let config = Config { shutdown_grace: Duration::from_millis(50), ..local() };
-    let serving = Serving::start(&t.archive, config).await;
-    let stream = serving.begin_download(id).await;
-    serving.stop.cancel();
-    serving.stopped().await;
-    t.archive.flush_reads().await.expect("flush");
-    assert_eq!(audited_download(&t).await["complete"], false);
-    drop(stream);
-    t.finish().await;
+    for (grace, at_once) in [(Duration::from_millis(50), false), (Duration::from_secs(86_400), true)] {
+        let t = TestArchive::start().await;
+        let id = large_recording(&t).await;
+        let serving = Serving::start(&t.archive, Config { shutdown_grace: grace, ..local() }).await;
+        let stream = serving.begin_download(id).await;
+        serving.stop.cancel();
+        if at_once {
+            serving.at_once.cancel();
+        }
+        serving.stopped().await;
+        t.archive.flush_reads().await.expect("flush");
+        assert_eq!(audited_download(&t).await["complete"], false);
+        drop(stream);
+        t.finish().await;
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ pub(super) struct Door {
     pub(super) t: TestArchive,
     pub(super) address: SocketAddr,
     pub(super) stop: CancellationToken,
+    pub(super) at_once: CancellationToken,
     server: TaskTracker,
 }
 
@@ -42,9 +43,10 @@ impl Door {
     pub(super) async fn open_before(t: TestArchive, config: Config) -> Self {
         let server = FtpServer::bind(t.archive.clone(), config, t.directory.path()).await.unwrap();
         let (address, stop, tracker) = (server.local_addr(), CancellationToken::new(), TaskTracker::new());
-        tracker.spawn(server.run(stop.clone()));
+        let at_once = CancellationToken::new();
+        tracker.spawn(server.run(stop.clone(), at_once.clone()));
         tracker.close();
-        Self { t, address, stop, server: tracker }
+        Self { t, address, stop, at_once, server: tracker }
     }
 
     /// A client that is connected, and nothing more.

@@ -48,6 +48,19 @@ async fn a_download_that_outlives_the_grace_period_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_download_is_cut_off_before_the_grace_period_is_over_where_the_end_must_come_at_once() {
+    let door = Door::open(Config { shutdown_grace: Duration::from_secs(86_400), ..clear() }).await;
+    let (_, path) = door.record("acme", &vec![7; LARGE]).await;
+    let mut client = door.log_in("acme").await;
+    let _data = client.begin(&format!("RETR {path}")).await;
+    door.stop.cancel();
+    door.at_once.cancel();
+    door.stopped().await;
+    assert!(door.audit("recording.download").await[0].detail.contains(r#""complete":false"#));
+    door.close().await;
+}
+
+#[tokio::test]
 async fn a_session_that_downloads_cannot_begin_another_download_after_the_stop() {
     let door = Door::open(clear()).await;
     let (_, large) = door.record("acme", &vec![7; LARGE]).await;
