@@ -19,7 +19,12 @@ async fn a_catalogue_is_moved_to_postgres_and_the_work_goes_on_there() {
     let service = fonoteca.serve();
     service.wait_for_recordings("operator", 4).await;
     let from = format!("sqlite:{}", fonoteca.path("data/catalogue.db"));
-    let to = crate::harness::new_postgres_database();
+    let new_database = crate::harness::new_postgres_database();
+    let told = fonoteca.run(&["migrate", "--from", &from, "--to", &new_database]);
+    let complaint = String::from_utf8(told.stderr).unwrap();
+    assert!(told.status.code() == Some(2) && complaint.contains("a password on the command line"), "{complaint}");
+    std::fs::write(fonoteca.path("database-url"), format!("{new_database}\n")).unwrap();
+    let to = format!("file:{}", fonoteca.path("database-url"));
     let refused = fonoteca.run(&["migrate", "--from", &from, "--to", &to]);
     let complaint = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(2), "{complaint}");
@@ -35,7 +40,7 @@ async fn a_catalogue_is_moved_to_postgres_and_the_work_goes_on_there() {
     let complaint = String::from_utf8(left.stderr).unwrap();
     assert!(complaint.contains("was moved to another database"), "{complaint}");
 
-    fonoteca.use_database(&to);
+    fonoteca.use_database(&new_database);
     assert!(fonoteca.run_ok(&["migrate"]).contains("the postgres catalogue is up to date"));
     assert!(fonoteca.run_ok(&["verify", "--deep"]).contains(": 0 findings"));
     fonoteca.record("acme", WAV, now() - 1800, 9);
