@@ -20,7 +20,8 @@ pub struct Config {
     /// The most connections served at a time, and so the most requests; more wait to be accepted.
     pub max_connections: usize,
     /// The most downloads converted to another format (`?format=`) at a time, each in a thread of its own that waits for
-    /// its listener; more are asked to come back later.
+    /// its listener; more are asked to come back later. Recordings of one tenant take at most half of the places, and at least
+    /// one.
     pub conversions: usize,
     /// How long a request may take until its answer begins; sending a recording may take as long as it moves.
     #[serde(deserialize_with = "archive::units::duration")]

@@ -54,7 +54,7 @@ impl Conversion {
     /// Begins to convert, and answers when the first block is there, so that what cannot be converted is an error and
     /// not a broken download.
     pub(crate) async fn start(door: &Door, audio: AudioReader, format: Format) -> Result<Self, Problem> {
-        let slot = Arc::clone(&door.conversions).try_acquire_owned().map_err(|_| Problem::too_many_conversions())?;
+        let place = door.conversions.take(audio.recording.tenant).ok_or_else(Problem::too_many_conversions)?;
         let (sender, mut blocks) = mpsc::channel(BLOCKS_AHEAD);
         let length = Arc::new(OnceLock::new());
         let failure = Arc::new(Mutex::new(None));
@@ -62,7 +62,7 @@ impl Conversion {
         let runtime = Handle::current();
         door.downloads.spawn_blocking(move || {
             work.run(runtime);
-            drop(slot);
+            drop(place);
         });
         match blocks.recv().await {
             Some(Step::Block(first)) => Ok(Self { first, blocks, length }),

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive::Archive;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::network::Network;
+use crate::places::Places;
 
 /// What every handler shares. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,8 +18,8 @@ pub(crate) struct Door {
     pub(crate) request_timeout: Duration,
     /// Every download in progress holds a token of it, so that stopping waits until each is in the audit.
     pub(crate) downloads: TaskTracker,
-    /// One permit for each conversion at a time.
-    pub(crate) conversions: Arc<Semaphore>,
+    /// Where conversions take their places.
+    pub(crate) conversions: Places,
 }
 
 impl Door {
@@ -29,7 +29,7 @@ impl Door {
             trusted_proxies: config.trusted_proxies.clone().into(),
             request_timeout: config.request_timeout,
             downloads: TaskTracker::new(),
-            conversions: Arc::new(Semaphore::new(config.conversions)),
+            conversions: Places::new(config.conversions),
         }
     }
 }

@@ -23,6 +23,7 @@ mod network;
 mod observe;
 mod operations;
 mod parameters;
+mod places;
 mod problem;
 mod range;
 mod recording_reader;

@@ -189,9 +189,32 @@ async fn more_conversions_than_may_be_are_asked_to_come_back() {
     assert_eq!(router.clone().oneshot(kept).await.expect("answer").status(), 200);
     // The first listener goes away, and with it its thread: its place is free.
     drop(first);
-    let permit = tokio::time::timeout(super::serving::DEADLINE, door.conversions.acquire()).await;
-    drop(permit.expect("in time").expect("open"));
+    tokio::time::timeout(super::serving::DEADLINE, door.conversions.wait_for_free()).await.expect("in time");
     assert_eq!(ask().await.status(), 200);
+    http.finish().await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_asks_for_many_conversions_keeps_no_other_from_its_own() {
+    let http = Http::start().await;
+    let door = Door::new(Arc::clone(&http.t.archive), &Config { conversions: 4, ..Config::default() });
+    let router = router_of(door.clone());
+    let long = tone(600, Format::Flac);
+    let acme = record(&http.t, "1.1", &long, kept_as(Format::Flac)).await;
+    let cobalt = Call::new("cobalt", "1.2", http.t.now(), &long);
+    let mut delivery = http.t.delivery(http.t.spool(&cobalt).await, &cobalt).await;
+    kept_as(Format::Flac)(&mut delivery);
+    let cobalt = delivery.id;
+    http.t.archive.deliver(&delivery).await.expect("deliver");
+    let ask = async |who: &str, id| {
+        let request = request("GET", who, &format!("{}?format=wav", audio_path(id)), &[], Body::empty());
+        router.clone().oneshot(request).await.expect("answer")
+    };
+    // Its PBX's user and an operator listen to the same tenant's.
+    let taken = [ask("tenant", acme).await, ask("pbx", acme).await];
+    assert!(taken.iter().all(|answer| answer.status() == 200), "{taken:?}");
+    assert_eq!(ask("operator", acme).await.status(), 503);
+    assert_eq!(ask("stranger", cobalt).await.status(), 200);
     http.finish().await;
 }
 
@@ -211,7 +234,7 @@ async fn the_first_bytes_of_a_long_recording_come_before_the_rest_is_encoded() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(door.conversions.available_permits(), Config::default().conversions - 1, "it is still at work");
+    assert_eq!(door.conversions.count_free(), Config::default().conversions - 1, "it is still at work");
     assert_eq!(door.downloads.len(), 2, "the thread, and the download that waits to be audited");
     let mut total = first.len() as u64;
     while let Some(block) = body.next().await {
