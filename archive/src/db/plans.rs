@@ -43,7 +43,9 @@ impl Plan {
             .iter()
             .filter(|line| {
                 let sequential = after(line, "Seq Scan on ").is_some();
-                let scanned = line.starts_with("SCAN ") && !line.contains(" USING ");
+                // What the statement itself has put together is no table.
+                let is_made = |it: &str| self.lines.iter().any(|line| line.strip_prefix("MATERIALIZE ") == Some(it));
+                let scanned = line.strip_prefix("SCAN ").is_some_and(|it| !it.contains(" USING ") && !is_made(it));
                 sequential || scanned
             })
             .map(String::as_str)
