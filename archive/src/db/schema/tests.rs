@@ -90,15 +90,14 @@ async fn worked(engine: &str) -> (TestArchive, String) {
     (t, url)
 }
 
-/// The test's archive, as a program that knows this schema opens it at `url`.
-async fn verified_at(t: TestArchive, url: &str) -> std::sync::Arc<Archive> {
+/// The test's archive, as a program that knows this schema opens it at `url`; its directory must outlive it.
+async fn verified_at(t: &TestArchive, url: &str) -> std::sync::Arc<Archive> {
     t.archive.close().await.unwrap();
     let archive = t.reopen_at(url).await;
     archive.seal_audit().await.unwrap();
     let report = archive.verify(crate::Depth::Deep).await.unwrap();
     assert_eq!(report.findings, vec![]);
     assert!(report.objects > 0);
-    drop(t);
     archive
 }
 
@@ -108,7 +107,7 @@ async fn a_catalogue_of_the_program_before_is_brought_up_to_date(engine: &str) {
     // What the program before would have written: its own columns of every one of its tables.
     copy_between(&t.archive.db, &first, &first).await.unwrap();
     first.close().await;
-    let archive = verified_at(t, &url).await;
+    let archive = verified_at(&t, &url).await;
     let page = archive.search(crate::Scope::Platform, &crate::Search::default(), None, 10).await.unwrap();
     assert_eq!(page.items.len(), 2);
     archive.close().await.unwrap();
@@ -128,7 +127,7 @@ async fn what_the_program_before_writes_fits_into_the_schema_of_this_one(engine:
     Db::open_knowing(&url, None, FIRST).await.unwrap().close().await;
     now.close().await;
     first.close().await;
-    verified_at(t, &url).await.close().await.unwrap();
+    verified_at(&t, &url).await.close().await.unwrap();
 }
 
 async fn a_catalogue_that_needs_a_newer_program_is_refused_with_one_line(engine: &str) {
