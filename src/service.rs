@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use archive::Archive;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -183,22 +184,21 @@ impl Service {
         let last = CancellationToken::new();
         let audit = TaskTracker::new();
         audit.spawn(keep_audit(Arc::clone(&archive), keep_audit_for, last.clone()));
-        let moved = CancellationToken::new();
-        audit.spawn(announce(Arc::clone(&archive), last.clone(), moved.clone()));
+        let (tell_moved, mut moved) = mpsc::channel(1);
+        audit.spawn(announce(Arc::clone(&archive), last.clone(), tell_moved));
         audit.spawn(watch_stores(Arc::clone(&archive), stop.clone()));
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         tracing::info!("at work: {names}");
         let ended_early = tokio::select! {
             () = signals.next() => None,
             () = stop.cancelled() => None,
-            () = moved.cancelled() => Some("the catalogue was moved to another database"),
-            Some(ended) = parts.join_next() => Some(ended.unwrap_or("a part panicked")),
-            Some(ended) = doors.join_next() => Some(ended.unwrap_or("a door panicked")),
+            Some(moved) = moved.recv() => Some(moved.into()),
+            Some(ended) = parts.join_next() => Some(anyhow!(ended.unwrap_or("a part panicked"))),
+            Some(ended) = doors.join_next() => Some(anyhow!(ended.unwrap_or("a door panicked"))),
         };
-        if let Some(why) = ended_early {
-            tracing::error!("{why}: stopping");
-        } else {
-            tracing::info!("stopping: every part finishes what it is doing");
+        match &ended_early {
+            Some(why) => tracing::error!("stopping: {why}"),
+            None => tracing::info!("stopping: every part finishes what it is doing"),
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         stop.cancel();
@@ -220,7 +220,7 @@ impl Service {
         let given_back = async {
             audit.wait().await;
             // What was moved is closed, its claims and leases with it.
-            if !moved.is_cancelled() {
+            if !ended_early.as_ref().is_some_and(|why| is_moved(why.downcast_ref())) {
                 archive.retire_instance().await.context("give back claims and leases")?;
             }
             archive.close().await.context("close the catalogue")
@@ -228,7 +228,7 @@ impl Service {
         // A catalogue that does not answer must not keep the process: leases end by themselves.
         tokio::time::timeout(LAST_WORDS, given_back).await.context("close the catalogue")??;
         match ended_early {
-            Some(why) => anyhow::bail!(why),
+            Some(why) => Err(why),
             None => Ok(()),
         }
     }
@@ -260,7 +260,7 @@ impl Signals {
 }
 
 /// Says every five seconds that this instance is at work, until told to stop, or until the catalogue turns out to be moved.
-async fn announce(archive: Arc<Archive>, stop: CancellationToken, moved: CancellationToken) {
+async fn announce(archive: Arc<Archive>, stop: CancellationToken, tell_moved: mpsc::Sender<archive::Error>) {
     let mut ticks = tokio::time::interval(ANNOUNCE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -270,13 +270,18 @@ async fn announce(archive: Arc<Archive>, stop: CancellationToken, moved: Cancell
         }
         match archive.announce_instance().await {
             Ok(()) => {}
-            Err(error @ archive::Error::Moved(_)) => {
-                tracing::error!("{error}");
-                return moved.cancel();
+            Err(error) if is_moved(Some(&error)) => {
+                // There is room for it, or nobody wants to know any more.
+                let _ = tell_moved.try_send(error);
+                return;
             }
             Err(error) => tracing::error!("failed to say that this instance is at work: {error}"),
         }
     }
+}
+
+fn is_moved(error: Option<&archive::Error>) -> bool {
+    matches!(error, Some(archive::Error::Moved(_)))
 }
 
 /// Looks after the stores until told to stop.
@@ -313,13 +318,16 @@ async fn keep_audit(archive: Arc<Archive>, keep: Duration, stop: CancellationTok
             },
             () = stop.cancelled() => break,
         };
-        if let Err(error) = result {
-            tracing::error!("failed to keep the audit: {error}");
+        match result {
+            Err(error) if !is_moved(Some(&error)) => tracing::error!("failed to keep the audit: {error}"),
+            // Who announces the instance says that the catalogue was moved.
+            _ => {}
         }
     }
     for result in [archive.flush_reads().await, archive.seal_audit().await] {
-        if let Err(error) = result {
-            tracing::error!("failed to finish the audit: {error}");
+        match result {
+            Err(error) if !is_moved(Some(&error)) => tracing::error!("failed to finish the audit: {error}"),
+            _ => {}
         }
     }
 }

@@ -103,8 +103,9 @@ async fn an_instance_whose_catalogue_was_moved_while_it_slept_says_so_and_ends()
     record(&fonoteca, 1);
     sleeper.signal("-CONT");
     let log = sleeper.wait_for_end(1);
-    let told = "this catalogue was moved to another database at 2026-11-21T12:00:00Z: set [database] url to that one";
-    assert_eq!(log.matches(told).count(), 1, "{log}");
+    let told =
+        "this catalogue was moved to another database at 2026-11-21T12:00:00.000Z: set [database] url to that one";
+    assert_eq!(log.matches(&format!("fonoteca: {told}")).count(), 1, "{log}");
     assert_eq!(fonoteca.psql("SELECT count(*) FROM sources WHERE lease_until > 0"), "0", "nothing was claimed");
     fonoteca.psql("UPDATE compatibility SET moved_at = NULL");
     fonoteca.run_ok(&["collect", "--once"]);
