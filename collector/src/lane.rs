@@ -144,10 +144,10 @@ impl Lane {
         archive.claim_sources(core_server, lease, limit).await
     }
 
-    /// Removes from the landing zone what another instance has taken over meanwhile; says whether there was any.
+    /// Removes from the landing zone what another instance has taken over and ended meanwhile; says whether there was any.
     async fn make_room(&self) -> Result<bool, ArchiveError> {
         let landing = &self.shared.landing;
-        let ended = self.shared.archive.list_ended_here(&landing.list_held(self.server().core.id)).await?;
+        let ended = self.shared.archive.list_ended(&landing.list_held(self.server().core.id)).await?;
         ended.iter().for_each(|source| landing.remove(*source));
         Ok(!ended.is_empty())
     }

@@ -215,8 +215,8 @@ impl Lane {
         let (code, detail, counts) = match failure {
             Failure::Lost => {
                 say_lost(source);
-                // This instance itself may have claimed it again: then the copy is what that work goes on with.
-                if !archive.list_ended_here(&[source.id]).await?.is_empty() {
+                // Whoever has it now, this instance again or another one, may have no other copy until it has ended.
+                if !archive.list_ended(&[source.id]).await?.is_empty() {
                     landing.remove(source.id);
                 }
                 return Ok(Ended::Lost);

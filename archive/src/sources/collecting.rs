@@ -63,30 +63,20 @@ impl Archive {
         self.db.fetch_all(sql, params![&self.instance]).await?.iter().map(Source::from_row).collect()
     }
 
-    /// Those of the sources of which nothing need lie in this instance's landing zone any more: they have ended, or another
-    /// instance has taken them over.
-    pub async fn list_ended_here(&self, sources: &[SourceId]) -> Result<Vec<SourceId>> {
-        let places: Vec<String> = (2..LOOKUP + 2).map(|n| format!("${n}")).collect();
-        let sql = format!(
-            "SELECT id FROM sources WHERE (state IN ('done', 'quarantined') OR instance <> $1) AND id IN ({})",
-            places.join(", ")
-        );
-        let mut ended = Vec::new();
-        for batch in sources.chunks(LOOKUP) {
-            let filled = batch.iter().chain(std::iter::repeat(&batch[batch.len() - 1])).take(LOOKUP);
-            let mut params = params![&self.instance];
-            params.extend(filled.map(|id| Value::from(*id)));
-            for row in self.db.fetch_all(sql.clone(), params).await? {
-                ended.push(row.get("id")?);
-            }
-        }
-        Ok(ended)
+    /// Those of the sources that have ended, whoever ended them: nothing need lie in any landing zone any more. What another
+    /// instance has taken over and not ended yet is not among them: a copy here may be the only one there is.
+    pub async fn list_ended(&self, sources: &[SourceId]) -> Result<Vec<SourceId>> {
+        self.list_in(sources, "state IN ('done', 'quarantined')").await
     }
 
     /// Those of the sources that are done: archived for good, so that no other copy of them is needed.
     pub async fn list_done(&self, sources: &[SourceId]) -> Result<Vec<SourceId>> {
+        self.list_in(sources, "state = 'done'").await
+    }
+
+    async fn list_in(&self, sources: &[SourceId], states: &'static str) -> Result<Vec<SourceId>> {
         let places: Vec<String> = (1..=LOOKUP).map(|n| format!("${n}")).collect();
-        let sql = format!("SELECT id FROM sources WHERE state = 'done' AND id IN ({})", places.join(", "));
+        let sql = format!("SELECT id FROM sources WHERE {states} AND id IN ({})", places.join(", "));
         let mut done = Vec::new();
         for batch in sources.chunks(LOOKUP) {
             let filled = batch.iter().chain(std::iter::repeat(&batch[batch.len() - 1])).take(LOOKUP);

@@ -130,6 +130,30 @@ async fn a_full_landing_zone_pauses_fetching_and_drains_first() {
 }
 
 #[tokio::test]
+async fn what_another_instance_took_over_stays_here_until_that_one_has_ended_it() {
+    let mut rig = Rig::start().await;
+    let put = |n: u32| rig.put(&format!("acme/1795246782.{n}.wav"), &wav(1, 300 + n));
+    put(0);
+    rig.unmount_store();
+    assert_eq!(rig.collect().await.failed, 1);
+    drop(put(1));
+    rig.config.spool_budget = 1;
+    let collector = rig.collector();
+    assert_eq!(collector.collect_once(None).await.unwrap().failed, 0);
+    // Its core server may have removed the file meanwhile: then this copy is the only one.
+    let taken_over = "UPDATE sources SET instance = 'other', fence = fence + 1, lease_until = 9000000000000000 WHERE state = 'spooled'";
+    assert_eq!(rig.t.sabotage(taken_over).await, 1);
+    rig.mount_store();
+    rig.t.clock.advance(HOUR);
+    assert_eq!(collector.collect_once(None).await.unwrap().archived, 0, "the landing zone is full");
+    assert_eq!(rig.landed(), 1);
+    assert_eq!(rig.t.sabotage("UPDATE sources SET state = 'quarantined' WHERE instance = 'other'").await, 1);
+    assert_eq!(collector.collect_once(None).await.unwrap().archived, 1);
+    assert_eq!(rig.landed(), 0);
+    rig.finish().await;
+}
+
+#[tokio::test]
 async fn two_instances_share_the_work_and_archive_each_recording_once() {
     let rig = Rig::start().await;
     for n in 0..20 {
