@@ -112,7 +112,7 @@ impl Figures {
         gauge(
             text,
             "fonoteca_orphans",
-            "Objects that no recording owns, not yet in lost+found.",
+            "Objects that no recording owns, not yet moved to orphans/.",
             lines(|it| it.orphans),
         );
         let unread = health.iter().map(|it| {

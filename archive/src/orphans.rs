@@ -1,5 +1,5 @@
 //! Orphans: bytes in a store that no row of objects names. They are reported, and what is seen twice, more than a day apart, is
-//! moved to lost+found under its own key. Nothing is ever deleted, and a stale listing leads to nothing: each is asked for
+//! moved to orphans/ under its own key. Nothing is ever deleted, and a stale listing leads to nothing: each is asked for
 //! again, in the store and in the catalogue, right before it is moved. Only what is named like an object of ours in this very
 //! store is touched: a store may lie within another's, or share its bucket with others.
 
@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::key::Key;
 use crate::runs::RunEvent;
 use crate::scope::Actor;
-use crate::stores::{LOST_AND_FOUND, Store};
+use crate::stores::{ORPHANS, Store};
 
 /// How long an orphan stays where it was seen first: longer than anything is under way.
 const GRACE: Duration = Duration::from_secs(86_400);
@@ -29,7 +29,7 @@ const LOOKUP: usize = 500;
 pub struct Orphans {
     /// Bytes that no recording owns.
     pub seen: u64,
-    /// Those that are in lost+found now.
+    /// Those that are in orphans/ now.
     pub moved: u64,
 }
 
@@ -68,7 +68,7 @@ impl Archive {
         Ok(run.map(|run| run.started_at))
     }
 
-    /// Walks through the store once, notes its orphans (what is not named like an object is none), and moves those seen a day ago and now to lost+found.
+    /// Walks through the store once, notes its orphans (what is not named like an object is none), and moves those seen a day ago and now to orphans/.
     ///
     /// # Errors
     /// When the store or the catalogue fails; [`crate::Error::Forbidden`] while a restore waits for its confirmation.
@@ -116,7 +116,7 @@ impl Archive {
             .await?;
         for row in &due {
             let (key, size): (String, u64) = (row.get("key")?, row.get("size_bytes")?);
-            orphans.moved += u64::from(self.move_to_lost_and_found(store, &key, size).await?);
+            orphans.moved += u64::from(self.move_aside(store, &key, size).await?);
         }
         let detail = json!({ "store": store.name(), "seen": orphans.seen, "moved": orphans.moved });
         let event = RunEvent { event: "orphans.moved", tenant: None, payload: detail.clone() };
@@ -125,7 +125,7 @@ impl Archive {
         Ok(orphans)
     }
 
-    async fn move_to_lost_and_found(&self, store: &Store, key: &str, size: u64) -> Result<bool> {
+    async fn move_aside(&self, store: &Store, key: &str, size: u64) -> Result<bool> {
         if Key::parse(key).is_none() {
             return Ok(false);
         }
@@ -134,12 +134,12 @@ impl Archive {
         if known.is_some() || store.size_of(key).await? != Some(size) {
             return Ok(false);
         }
-        let kept = format!("{LOST_AND_FOUND}/{key}");
+        let kept = format!("{ORPHANS}/{key}");
         match store.size_of(&kept).await? {
             Some(found) if found != size => {
                 tracing::warn!(
                     store = store.name(),
-                    "lost+found of store {} has another under the same key",
+                    "orphans/ of store {} has another under the same key",
                     store.name()
                 );
                 return Ok(false);

@@ -10,13 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, TryFutureExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{
-    Attribute, Attributes, MultipartUpload, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
-};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 use crate::hash::{Sha256, Sha256Hasher};
@@ -27,6 +25,7 @@ mod failure;
 mod health;
 mod marker;
 mod nested;
+mod put;
 mod read;
 mod s3;
 mod secret;
@@ -45,7 +44,7 @@ pub(crate) use nested::refuse_nested;
 pub(crate) use read::ByteStream;
 pub use secret::look_up;
 pub use settings::{nearest_key, store_keys};
-pub(crate) use side::{CATALOGUE, LOST_AND_FOUND};
+pub(crate) use side::{CATALOGUE, ORPHANS};
 
 use health::{For, Health};
 use s3::Bucket;
@@ -53,12 +52,9 @@ use settings::Settings;
 use versions::Versioning;
 use watch::Told;
 
-/// One upload part; also the most of a recording that is in memory while it is put. S3 takes no smaller ones than 5 MiB.
-const PART_BYTES: usize = 8 * 1024 * 1024;
-/// Block of a put to disk.
-const DISK_BLOCK_BYTES: usize = 1024 * 1024;
 /// How long looking at the marker may take, all repetitions included.
 const MARKER_TIME: Duration = Duration::from_secs(60);
+const READ_MARKER: &str = "read the store's marker";
 
 /// How a store is reached.
 #[derive(Clone)]
@@ -118,9 +114,6 @@ pub struct StoreState {
     pub days_until_full: Option<f64>,
 }
 
-/// Where the bytes of a put come from.
-pub(crate) type Reader<'a> = dyn AsyncRead + Send + Unpin + 'a;
-
 /// A store that is open.
 #[derive(Debug)]
 pub struct Store {
@@ -137,6 +130,8 @@ pub struct Store {
     /// Puts were answered with a version, which may mean that it is kept.
     answers_versions: AtomicBool,
     told: Mutex<Told>,
+    /// Who looks at a disk's marker, one at a time.
+    looks: Arc<Semaphore>,
 }
 
 impl Store {
@@ -167,6 +162,7 @@ impl Store {
             versioning: Mutex::default(),
             answers_versions: AtomicBool::default(),
             told: Mutex::default(),
+            looks: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -188,106 +184,6 @@ impl Store {
     /// How many bytes of a landing zone may wait for it.
     pub(crate) fn spool_budget(&self) -> Option<u64> {
         self.settings.spool_budget
-    }
-
-    /// Puts the file at `path` under `key`, durably, and compares what arrived with `size` and `hash`.
-    ///
-    /// # Errors
-    /// [`Error::Integrity`] when what was read or what arrived is not what was meant; [`Error::StoreUnavailable`].
-    pub(crate) async fn put_file(&self, key: &str, path: &Path, size: u64, hash: Sha256) -> Result<()> {
-        let put = async {
-            let mut file = tokio::fs::File::open(path).await.map_err(Error::io(failure::OPEN_LOCAL))?;
-            self.put_and_check(key, &mut file, size, hash).await
-        };
-        self.watched(For::Putting, put).await
-    }
-
-    /// As [`Store::put_file`], from whatever can be read.
-    pub(crate) async fn put_from(&self, key: &str, bytes: &mut Reader<'_>, size: u64, hash: Sha256) -> Result<()> {
-        self.watched(For::Putting, self.put_and_check(key, bytes, size, hash)).await
-    }
-
-    async fn put_and_check(&self, key: &str, bytes: &mut Reader<'_>, size: u64, hash: Sha256) -> Result<()> {
-        let location = parse_key(key)?;
-        let (sent_hash, sent_size) = if size <= PART_BYTES as u64 && self.directory.is_none() {
-            self.put_small(&location, bytes).await?
-        } else {
-            self.put_parts(&location, bytes, size).await?
-        };
-        if (sent_hash, sent_size) != (hash, size) {
-            return Err(Error::integrity("objects", key, "the file changed while it was put"));
-        }
-        self.check_arrived(key, &location, size, hash).await
-    }
-
-    async fn put_small(&self, location: &Key, file: &mut Reader<'_>) -> Result<(Sha256, u64)> {
-        let mut bytes = Vec::new();
-        file.take(PART_BYTES as u64 + 1).read_to_end(&mut bytes).await.map_err(Error::io(failure::READ_LOCAL))?;
-        let mut hasher = Sha256Hasher::default();
-        hasher.update(&bytes);
-        // Without a condition: the key is this attempt's alone, and a plain put can be repeated when its answer is lost.
-        let options = PutOptions { attributes: self.attributes(), ..PutOptions::default() };
-        let put = self.objects.put_opts(location, PutPayload::from(bytes), options).await?;
-        self.note_version(put.version.as_deref());
-        Ok(hasher.finish())
-    }
-
-    async fn put_parts(&self, location: &Key, file: &mut Reader<'_>, size: u64) -> Result<(Sha256, u64)> {
-        let options = PutMultipartOptions { attributes: self.attributes(), ..PutMultipartOptions::default() };
-        let mut upload = self.objects.put_multipart_opts(location, options).await?;
-        let sent = match self.send_parts(&mut *upload, file).await {
-            Ok(sent) => sent,
-            Err(error) => {
-                // Whatever an abort leaves, the row in state `writing` outlives it and is swept, and so is the upload.
-                let _ = upload.abort().await;
-                return Err(error);
-            }
-        };
-        match upload.complete().await {
-            Ok(put) => self.note_version(put.version.as_deref()),
-            Err(error) => {
-                // The answer may be all that was lost: then it is there, whole, and the upload no longer is.
-                let arrived = self.objects.head(location).await.is_ok_and(|meta| meta.size == size);
-                if self.directory.is_some() || !arrived {
-                    let _ = upload.abort().await;
-                    return Err(error.into());
-                }
-            }
-        }
-        Ok(sent)
-    }
-
-    fn attributes(&self) -> Attributes {
-        let class = self.settings.storage_class.clone();
-        class.map(|class| (Attribute::StorageClass, class)).into_iter().collect()
-    }
-
-    async fn send_parts(&self, upload: &mut dyn MultipartUpload, file: &mut Reader<'_>) -> Result<(Sha256, u64)> {
-        let block = if self.directory.is_some() { DISK_BLOCK_BYTES } else { PART_BYTES };
-        let mut hasher = Sha256Hasher::default();
-        loop {
-            let mut part = Vec::with_capacity(block);
-            (&mut *file).take(block as u64).read_to_end(&mut part).await.map_err(Error::io(failure::READ_LOCAL))?;
-            if part.is_empty() {
-                return Ok(hasher.finish());
-            }
-            hasher.update(&part);
-            upload.put_part(PutPayload::from(part)).await?;
-        }
-    }
-
-    /// A disk's bytes are read back and hashed; S3 has checked the upload's checksum itself and is asked for the size.
-    async fn check_arrived(&self, key: &str, location: &Key, size: u64, hash: Sha256) -> Result<()> {
-        let stored = if self.directory.is_some() {
-            self.hash_of(key).await?
-        } else {
-            (hash, self.objects.head(location).await?.size)
-        };
-        if stored == (hash, size) {
-            Ok(())
-        } else {
-            Err(Error::integrity("objects", key, "what the store holds is not what was put"))
-        }
     }
 
     /// Reads the whole object and hashes it.
@@ -338,10 +234,13 @@ impl Store {
         .await
     }
 
-    /// Every key of an object in the store, with its size: neither the marker, nor what is kept of the catalogue, nor
-    /// lost+found.
+    /// Every key of an object in the store, with its size: neither the marker, nor what lies beside the objects.
     pub(crate) fn list(&self) -> impl futures_util::Stream<Item = Result<(String, u64)>> + '_ {
-        self.objects.list(None).filter_map(|meta| async move {
+        let listed = match self.directory {
+            Some(_) => self.list_folders().boxed(),
+            None => self.objects.list(None),
+        };
+        listed.filter_map(|meta| async move {
             match meta {
                 Ok(meta) if side::is_beside(meta.location.as_ref()) => None,
                 Ok(meta) => Some(Ok((meta.location.to_string(), meta.size))),
@@ -350,8 +249,21 @@ impl Store {
         })
     }
 
+    /// A disk's folders one by one: what lies beside the objects may not even be ours to look into.
+    fn list_folders(&self) -> impl futures_util::Stream<Item = object_store::Result<ObjectMeta>> + '_ {
+        let top = self.objects.list_with_delimiter(None).map_ok(|top| {
+            let folders = top.common_prefixes.into_iter().filter(|folder| !side::is_beside(folder.as_ref()));
+            let within = stream::iter(folders).flat_map(|folder| self.objects.list(Some(&folder)));
+            stream::iter(top.objects.into_iter().map(Ok)).chain(within)
+        });
+        top.try_flatten_stream()
+    }
+
     async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>> {
         let get = async {
+            if let Some(directory) = &self.directory {
+                return self.read_small_file(directory.join(key)).await;
+            }
             let result = self.objects.get(&parse_key(key)?).await?;
             Ok(result.bytes().await?)
         };
@@ -360,6 +272,24 @@ impl Store {
             Ok(bytes) => Ok(Some(bytes)),
             Err(Error::Store(object_store::Error::NotFound { .. })) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a small file of a disk that may hang: one thread at a time. A look that hangs keeps its thread until the disk
+    /// answers, and whoever looks meanwhile waits without one.
+    async fn read_small_file(&self, path: PathBuf) -> Result<Bytes> {
+        let turn = Arc::clone(&self.looks).acquire_owned().await.expect("the semaphore is never closed");
+        let read = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            std::fs::read(&path).map_err(|source| (path, source))
+        });
+        match read.await {
+            Ok(Ok(bytes)) => Ok(bytes.into()),
+            Ok(Err((path, source))) if source.kind() == std::io::ErrorKind::NotFound => {
+                Err(object_store::Error::NotFound { path: path.display().to_string(), source: source.into() }.into())
+            }
+            Ok(Err((_, source))) => Err(Error::Io { context: READ_MARKER, source }),
+            Err(error) => Err(Error::Io { context: READ_MARKER, source: std::io::Error::other(error) }),
         }
     }
 }
@@ -380,7 +310,7 @@ async fn sync_parent(file: &Path) -> Result<()> {
 fn flatten<T>(outcome: Result<Result<T>, tokio::time::error::Elapsed>) -> Result<T> {
     outcome.unwrap_or_else(|elapsed| {
         let source = std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed);
-        Err(Error::Io { context: "read the store's marker", source })
+        Err(Error::Io { context: READ_MARKER, source })
     })
 }
 

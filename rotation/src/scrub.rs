@@ -157,7 +157,7 @@ impl Scrub {
                 let name = store.name();
                 tracing::warn!(
                     store = name,
-                    "store {name} has {} objects that no recording owns; {} of them are in lost+found now",
+                    "store {name} has {} objects that no recording owns; {} of them are in orphans/ now",
                     orphans.seen,
                     orphans.moved
                 );

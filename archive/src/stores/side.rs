@@ -1,5 +1,5 @@
-//! What lies beside the objects in a store: what is kept of the catalogue (`catalogue/`), and bytes that no recording
-//! owns (`lost+found/`). None of it is ever taken for an object.
+//! What lies beside the objects in a store: what is kept of the catalogue (`catalogue/`), bytes that no recording owns
+//! (`orphans/`), and a file system's own `lost+found/`, which only root may look into. None of it is ever taken for an object.
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
@@ -12,12 +12,14 @@ use crate::error::Result;
 /// Backups of the catalogue, and its journal.
 pub(crate) const CATALOGUE: &str = "catalogue";
 /// Bytes that no recording owns, under the keys that they were found with.
-pub(crate) const LOST_AND_FOUND: &str = "lost+found";
+pub(crate) const ORPHANS: &str = "orphans";
+/// Where a file system that was repaired keeps what it found.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// Is the key one of those that no object has?
 pub(super) fn is_beside(key: &str) -> bool {
     let first = key.split('/').next().unwrap_or_default();
-    key == marker::KEY || first == CATALOGUE || first == LOST_AND_FOUND
+    key == marker::KEY || [CATALOGUE, ORPHANS, LOST_AND_FOUND].contains(&first)
 }
 
 impl Store {

@@ -76,7 +76,7 @@ async fn an_orphan_is_looked_for_once_a_day_and_moved_on_the_second() {
     }
     scrub.scrub_once(&lease, &stop).await;
     assert!(!stranger.exists());
-    assert!(store.join("lost+found").join(key).exists());
+    assert!(store.join("orphans").join(key).exists());
     t.finish().await;
 }
 

@@ -218,11 +218,8 @@ pub async fn an_orphan_goes_to_lost_and_found_after_a_day_and_a_live_object_neve
     t.clock.advance(DAY);
     assert_eq!(settle().await, (1, 1));
     assert!(!stranger.exists());
-    let kept = t
-        .directory
-        .path()
-        .join("store/lost+found")
-        .join(stranger.strip_prefix(t.directory.path().join("store")).unwrap());
+    let kept =
+        t.directory.path().join("store/orphans").join(stranger.strip_prefix(t.directory.path().join("store")).unwrap());
     assert_eq!(std::fs::read(kept).unwrap(), b"whose?");
     assert_eq!(read(&t, id).await.unwrap(), b"bytes");
     t.clock.advance(2 * DAY);
