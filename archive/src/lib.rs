@@ -84,7 +84,7 @@ pub use organisation::{AfterArchive, CoreServer, Pbx, PbxPlace, Reseller, Tenant
 pub use orphans::Orphans;
 pub use outbox::Event;
 pub use pace::Pace;
-pub use purge::{PurgeRound, Purged};
+pub use purge::{PurgeRound, Purged, SweepRound};
 pub use recording::Recording;
 pub use relocation::{MovedTable, move_catalogue};
 pub use restore::{Restored, Wanted};

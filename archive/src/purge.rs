@@ -55,6 +55,20 @@ impl PurgeRound {
     }
 }
 
+/// A walk over the objects that are due to be swept: which stores failed while it lasts.
+#[derive(Debug, Default)]
+pub struct SweepRound {
+    failing_stores: Vec<StoreId>,
+    over: bool,
+}
+
+impl SweepRound {
+    /// Has everything that is due been visited?
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
 impl Archive {
     /// Purges the round's next `limit` recordings, those longest due first; interrupted purges are due like the others.
     /// One failing object never stops the others, and a store whose marker is gone or that cannot be reached is asked
@@ -252,9 +266,15 @@ impl Archive {
         tx.commit().await
     }
 
-    /// Removes objects that a crash or a failed put left behind: writing ones whose lease is over, dropping ones whose
-    /// bytes are still there. Says how many went.
+    /// As the first batch of a round of [`Archive::sweep_batch`].
+    #[cfg(any(test, feature = "testing"))]
     pub async fn sweep_objects(&self, limit: u32) -> Result<u64> {
+        self.sweep_batch(&mut SweepRound::default(), limit).await
+    }
+
+    /// Removes the round's next `limit` objects that a crash or a failed put left behind: writing ones whose lease is over,
+    /// dropping ones whose bytes are still there. Says how many went. A store that fails is asked once in a round.
+    pub async fn sweep_batch(&self, round: &mut SweepRound, limit: u32) -> Result<u64> {
         self.check_restore_confirmed().await?;
         let now = self.db.now().await?;
         self.db
@@ -279,9 +299,10 @@ impl Archive {
                 params![now, limit],
             )
             .await?;
-        let (mut swept, mut failing_stores) = (0, Vec::new());
+        round.over = rows.len() < limit as usize;
+        let mut swept = 0;
         for row in &rows {
-            match self.drop_object(row, &mut failing_stores).await {
+            match self.drop_object(row, &mut round.failing_stores).await {
                 Ok(Some(_)) => {
                     swept += 1;
                     continue;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive::{Actor, Archive, Instant, PurgeRound, RunEvent, RunId, Scope};
+use archive::{Actor, Archive, Instant, PurgeRound, RunEvent, RunId, Scope, SweepRound};
 use serde_json::{Value as Json, json};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -234,13 +234,12 @@ impl Rotation {
     }
 
     async fn sweep(&self, pulse: &mut Pulse<'_>, report: &mut Report) -> Result<(), Halt> {
-        loop {
+        let mut round = SweepRound::default();
+        while !round.is_over() {
             pulse.beat().await?;
-            match self.archive.sweep_objects(SWEEP_BATCH).await? {
-                0 => return Ok(()),
-                swept => report.swept_objects += swept,
-            }
+            report.swept_objects += self.archive.sweep_batch(&mut round, SWEEP_BATCH).await?;
         }
+        Ok(())
     }
 
     async fn clock_guard(&self) -> Result<ClockGuard, Error> {

@@ -82,6 +82,7 @@ macro_rules! catalogue_suite {
             expiring_over_a_quota_stops_at_the_quota,
             a_round_of_purging_visits_everything_that_is_due_once,
             a_recording_that_cannot_be_purged_keeps_no_other_from_it,
+            a_store_that_is_away_keeps_no_other_from_being_swept,
             a_run_is_finished_once_with_its_report_its_events_and_its_row_of_the_audit,
             an_accepted_clock_disowns_the_runs_of_a_later_time,
             applying_twice_changes_nothing_and_a_bad_entry_changes_nothing_at_all,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::testing::{Call, TestArchive};
-use crate::{Actor, Delivered, Error, ExpiryReason, Instant, NewHold, PbxPlace, RecordingId, Scope, UsageClass};
+use crate::{
+    Actor, Delivered, Error, ExpiryReason, Instant, NewHold, PbxPlace, RecordingId, Scope, SweepRound, UsageClass,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -146,5 +148,32 @@ pub async fn a_hold_and_a_purge_never_pass_each_other(t: TestArchive) {
     }
     assert_eq!(held + gone, 20);
     other.close().await.unwrap();
+    t.finish().await;
+}
+
+pub async fn a_store_that_is_away_keeps_no_other_from_being_swept(t: TestArchive) {
+    let t = t.with_stores(&["disk", "second"]).await;
+    for n in 0..6 {
+        // Five in the second store, and then one on the disk.
+        t.set_tier(&[if n < 5 { "second" } else { "disk" }], None, &[]).await;
+        let call = Call::new("acme", &n.to_string(), t.now(), b"bytes");
+        let id = t.record(&call).await;
+        // What its second attempt put is to be swept.
+        t.clock.advance(Duration::from_millis(1));
+        assert_eq!(t.deliver(&call).await, Delivered::Duplicate(id));
+        t.clock.advance(HOUR);
+    }
+    let (second, away) = (t.directory.path().join("second"), t.directory.path().join("away"));
+    std::fs::rename(&second, &away).unwrap();
+    let sweep = async || {
+        let (mut round, mut swept) = (SweepRound::default(), 0);
+        while !round.is_over() {
+            swept += t.archive.sweep_batch(&mut round, 2).await.unwrap();
+        }
+        swept
+    };
+    assert_eq!(sweep().await, 1);
+    std::fs::rename(&away, &second).unwrap();
+    assert_eq!(t.sweep_replaced().await, 5);
     t.finish().await;
 }
