@@ -19,6 +19,7 @@ use crate::db::{Tx, params};
 use crate::error::Result;
 use crate::id::{ObjectId, RecordingId, TenantId};
 use crate::pace::Pace;
+use crate::repair::fetch_again;
 use crate::words::CopyReason;
 
 mod commit;
@@ -207,8 +208,8 @@ impl Archive {
             .collect()
     }
 
-    /// Notes that the object is not what was stored, or not there: it is read no more, and replaced from another copy.
-    /// Says whether that is news.
+    /// Notes that the object is not what was stored, or not there: it is read no more, and replaced from another copy, or
+    /// where none is left from its source. Says whether that is news.
     pub(crate) async fn mark_damaged(&self, object: ObjectId) -> Result<bool> {
         let mut tx = self.db.begin().await?;
         let sound = tx
@@ -229,7 +230,12 @@ impl Archive {
         if marked == 0 {
             return Ok(false);
         }
-        let payload = json!({ "recording": recording.to_string(), "object": object.to_string() });
+        let fetched_again = fetch_again(&mut tx, recording, self.clock.now()).await?;
+        let payload = json!({
+            "recording": recording.to_string(),
+            "object": object.to_string(),
+            "fetched_again": fetched_again,
+        });
         self.emit(&mut tx, "object.damaged", tenant, &payload).await?;
         tx.commit().await?;
         tracing::error!(recording.id = %recording, "an object of recording {recording} is damaged");

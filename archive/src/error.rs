@@ -108,6 +108,11 @@ impl Error {
         }
     }
 
+    /// Is it a store that failed, and not the catalogue or what was asked?
+    pub(crate) fn is_of_store(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::StoreUnavailable { .. } | Self::Marker { .. } | Self::Io { .. })
+    }
+
     /// Did a unique index refuse the row?
     pub(crate) fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Catalogue(sqlx::Error::Database(error)) if error.is_unique_violation())

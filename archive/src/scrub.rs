@@ -93,7 +93,8 @@ impl Archive {
         let rows = self
             .db
             .fetch_all(
-                "SELECT id, recording_id, key, size_bytes, sha256, COALESCE(verified_at, created_at) AS read_at
+                "SELECT id, recording_id, key, size_bytes, sha256, damaged_at,
+                     COALESCE(verified_at, created_at) AS read_at
                  FROM objects
                  WHERE store_id = $1 AND state = 'live' AND lost_at IS NULL AND COALESCE(verified_at, created_at) < $2
                      AND (COALESCE(verified_at, created_at), id) > ($3, $4)
@@ -112,7 +113,7 @@ impl Archive {
         let mut sound = Vec::new();
         while let Some((row, look)) = looks.next().await {
             match look {
-                Ok(Condition::Sound) => sound.push(row.get("id")?),
+                Ok(Condition::Sound) => sound.push((row.get("id")?, row.get("damaged_at")?)),
                 Ok(condition) => scrubbed.damaged += u64::from(self.flag_damaged(&store, &row, condition).await?),
                 Err(error) => {
                     tracing::warn!(store = store.name(), "failed to read an object of store {}: {error}", store.name());
@@ -206,20 +207,19 @@ impl Archive {
         Ok(true)
     }
 
-    /// Notes that the objects were read and found sound; says how many had been flagged.
-    pub(crate) async fn mark_sound(&self, objects: &[ObjectId]) -> Result<u64> {
+    /// Notes that the objects were read and found sound, each with the flag that it had before it was read; says how many
+    /// flags went. One that was set meanwhile is another one, and stays.
+    pub(crate) async fn mark_sound(&self, objects: &[(ObjectId, Option<Instant>)]) -> Result<u64> {
         if objects.is_empty() {
             return Ok(0);
         }
         let (now, mut sound_again) = (self.clock.now(), 0);
         let mut tx = self.db.begin().await?;
-        for object in objects {
-            sound_again += tx
-                .execute(
-                    "UPDATE objects SET damaged_at = NULL WHERE id = $1 AND state = 'live' AND damaged_at IS NOT NULL",
-                    params![*object],
-                )
-                .await?;
+        for (object, damaged_at) in objects {
+            if let Some(damaged_at) = damaged_at {
+                let sql = "UPDATE objects SET damaged_at = NULL WHERE id = $1 AND state = 'live' AND damaged_at = $2";
+                sound_again += tx.execute(sql, params![*object, *damaged_at]).await?;
+            }
             let sql = "UPDATE objects SET verified_at = $1 WHERE id = $2 AND state = 'live'";
             tx.execute(sql, params![now, *object]).await?;
         }

@@ -52,6 +52,13 @@ pub enum Finding {
     Usage(u64),
     /// The audit's chain is broken.
     Audit(String),
+    /// A store, or the rest of one, could not be looked at.
+    NotLookedAt {
+        /// The store's name.
+        store: String,
+        /// Why.
+        why: String,
+    },
 }
 
 /// What verifying found.
@@ -113,7 +120,7 @@ impl Archive {
     /// Compares the catalogue with every store, and with itself. It changes nothing.
     ///
     /// # Errors
-    /// Only when it cannot look: a store or the catalogue fails. What it finds is in the report.
+    /// Only when the catalogue fails. What it finds is in the report, a store that cannot be looked at among it.
     pub async fn verify(&self, depth: Depth) -> Result<Report> {
         self.verify_telling(depth, &mut |_| ()).await
     }
@@ -172,13 +179,11 @@ impl Archive {
         looking.progress.all_objects = row.get("objects")?;
         looking.progress.all_bytes = row.get("stored_bytes")?;
         for store in self.stores() {
-            self.check_store(store).await?;
-            self.verify_objects(store, looking, &mut report).await?;
-            let mut listed = std::pin::pin!(store.list().chunks(BATCH as usize));
-            while let Some(chunk) = listed.next().await {
-                for (key, _) in self.orphans_among(store, chunk).await? {
-                    report.add(Finding::Orphan { store: store.name().to_owned(), key });
+            match self.verify_store(store, looking, &mut report).await {
+                Err(error) if error.is_of_store() => {
+                    report.add(Finding::NotLookedAt { store: store.name().to_owned(), why: error.to_string() });
                 }
+                done => done?,
             }
         }
         self.verify_rows(&mut report).await?;
@@ -188,6 +193,18 @@ impl Archive {
             Err(error) => return Err(error),
         }
         Ok(report)
+    }
+
+    async fn verify_store(&self, store: &Store, looking: &mut Looking<'_>, report: &mut Report) -> Result<()> {
+        self.check_store(store).await?;
+        self.verify_objects(store, looking, report).await?;
+        let mut listed = std::pin::pin!(store.list().chunks(BATCH as usize));
+        while let Some(chunk) = listed.next().await {
+            for (key, _) in self.orphans_among(store, chunk).await? {
+                report.add(Finding::Orphan { store: store.name().to_owned(), key });
+            }
+        }
+        Ok(())
     }
 
     async fn verify_objects(&self, store: &Store, looking: &mut Looking<'_>, report: &mut Report) -> Result<()> {
@@ -228,7 +245,7 @@ impl Archive {
                 let condition = condition?;
                 // It may have been moved or purged while we looked.
                 if condition == Condition::Sound || !self.is_live(object).await? {
-                    sound.push(object);
+                    sound.push((object, row.get("damaged_at")?));
                     continue;
                 }
                 if looking.marks {

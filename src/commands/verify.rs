@@ -60,5 +60,6 @@ fn describe(finding: &Finding) -> String {
         Finding::WithoutRecording(id) => format!("without recording: source {id} is done, but its recording is gone"),
         Finding::Usage(keys) => format!("usage: {keys} totals are not the sum of their recordings"),
         Finding::Audit(what) => format!("audit: {what}"),
+        Finding::NotLookedAt { store, why } => format!("not looked at: the rest of store {store}: {why}"),
     }
 }

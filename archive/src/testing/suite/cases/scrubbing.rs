@@ -195,7 +195,7 @@ pub async fn a_recording_that_has_a_live_object_is_not_buried(t: TestArchive) {
     t.finish().await;
 }
 
-pub async fn an_orphan_goes_to_lost_and_found_after_a_day_and_a_live_object_never(t: TestArchive) {
+pub async fn an_orphan_is_moved_aside_after_a_day_and_a_live_object_never(t: TestArchive) {
     let id = t.record(&Call::new("acme", "1.1", t.now(), b"bytes")).await;
     let at = t.now();
     let stranger = t.stored_file(id).with_file_name(format!("{}-{}.mp3", RecordingId::new(at), ObjectId::new(at)));
@@ -279,5 +279,60 @@ pub async fn a_deep_verification_that_was_cut_off_goes_on_where_it_was(t: TestAr
     flip(&t, id);
     assert!(verify(false).await.is_clean());
     assert!(t.archive.verify(Depth::Deep).await.unwrap().is_clean());
+    t.finish().await;
+}
+
+pub async fn what_is_found_damaged_while_it_is_read_stays_flagged(t: TestArchive) {
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"bytes")).await;
+    let object = t.object_in("disk", id).await;
+    let flagged_at = t.now();
+    assert!(t.archive.mark_damaged(object).await.unwrap());
+    // It was read before that, when it had no flag, or an older one.
+    for before in [None, Some(flagged_at.minus(DAY))] {
+        assert_eq!(t.archive.mark_sound(&[(object, before)]).await.unwrap(), 0);
+        assert!(matches!(read(&t, id).await, Err(Error::Damaged(_))));
+    }
+    assert_eq!(t.archive.mark_sound(&[(object, Some(flagged_at))]).await.unwrap(), 1);
+    assert_eq!(read(&t, id).await.unwrap(), b"bytes");
+    t.finish().await;
+}
+
+pub async fn what_a_copy_finds_damaged_is_fetched_again_where_no_other_is_left(t: TestArchive) {
+    let t = t.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["disk", "second"], None, &[]).await;
+    let call = Call::new("acme", "1.1", t.now(), b"the very bytes");
+    let id = t.record(&call).await;
+    let server = t.core_server().await.id;
+    assert!(t.archive.mark_damaged(t.object_in("disk", id).await).await.unwrap());
+    assert!(t.archive.claim_sources(server, DAY, 1).await.unwrap().is_empty(), "there is another copy");
+    assert!(t.archive.mark_damaged(t.object_in("second", id).await).await.unwrap());
+    let claim = t.archive.claim_sources(server, DAY, 1).await.unwrap().remove(0);
+    assert_eq!(claim.source.recording, Some(id));
+    t.archive.mark_spooled(&claim, crate::Sha256::of(&call.bytes)).await.unwrap();
+    let delivery = t.delivery(claim, &call).await;
+    assert_eq!(t.archive.deliver(&delivery).await.unwrap(), Delivered::Archived(id));
+    assert_eq!(read(&t, id).await.unwrap(), b"the very bytes");
+    t.sweep_replaced().await;
+    t.finish().await;
+}
+
+pub async fn a_store_that_cannot_be_looked_at_is_found_and_the_others_are_verified(t: TestArchive) {
+    let t = t.with_stores(&["second", "disk"]).await;
+    t.set_tier(&["second", "disk"], None, &[]).await;
+    let id = t.record(&Call::new("acme", "1.1", t.now(), b"in both")).await;
+    std::fs::remove_file(t.stored_file(id)).unwrap();
+    let (second, away) = (t.directory.path().join("second"), t.directory.path().join("away"));
+    std::fs::rename(&second, &away).unwrap();
+    for depth in [Depth::Fast, Depth::Deep] {
+        let findings = t.archive.verify(depth).await.unwrap().findings;
+        let [Finding::NotLookedAt { store, why }, missing] = &findings[..] else { panic!("{findings:?}") };
+        assert!(store == "second" && why.contains("marker"), "{findings:?}");
+        assert_eq!(*missing, Finding::Missing(id));
+    }
+    std::fs::rename(&away, &second).unwrap();
+    assert_eq!(t.archive.verify(Depth::Fast).await.unwrap().findings, [Finding::Missing(id)]);
+    t.archive.mark_damaged(t.object_in("disk", id).await).await.unwrap();
+    t.make_copies().await;
+    t.sweep_replaced().await;
     t.finish().await;
 }
