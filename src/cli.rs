@@ -233,6 +233,11 @@ pub(crate) enum StoresCommand {
         #[arg(long)]
         confirm: bool,
     },
+    /// Enters the store that is configured under a lost one's name, in its place
+    Replace {
+        /// The name
+        name: String,
+    },
     /// Says that a store that was declared lost is there again
     Found {
         /// The name by which the lost store is listed

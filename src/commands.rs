@@ -61,6 +61,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
                 None => stores::list(&config, Form::of_flag(json)).await,
                 Some(StoresCommand::Lost { name, confirm: true }) => stores::lost(&config, &name).await,
                 Some(StoresCommand::Lost { name, confirm: false }) => stores::preview_lost(&config, &name).await,
+                Some(StoresCommand::Replace { name }) => stores::replace(&config, &name).await,
                 Some(StoresCommand::Found { name, new_name }) => stores::found(&config, &name, &new_name).await,
                 Some(StoresCommand::LostRecordings) => stores::lost_recordings(&config).await,
             }

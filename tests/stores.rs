@@ -70,7 +70,17 @@ async fn a_store_that_died_is_declared_lost_and_replaced_by_an_empty_one(engine:
     let lost = fonoteca.run_ok(&["stores", "lost", "second", "--confirm"]);
     assert!(lost.contains("it is listed as second-lost-"), "{lost}");
 
-    // An empty disk stands at the lost one's place: what has another copy is copied to it again.
+    // Restarted as it was, nothing is read or written where it was: that may be its bare mount point.
+    let alone = fonoteca.run(&["rotate", "--once"]);
+    let complaint = String::from_utf8(alone.stderr).unwrap();
+    assert_eq!(
+        complaint.matches("starting without a store: store second: it was declared lost").count(),
+        1,
+        "{complaint}"
+    );
+    assert!(!std::path::Path::new(&fonoteca.path("second")).exists());
+    // An empty disk takes its place: what has another copy is copied to it again.
+    assert!(fonoteca.run_ok(&["stores", "replace", "second"]).contains("takes the lost one's place"));
     let repaired = fonoteca.run(&["rotate", "--once"]);
     let text = String::from_utf8(repaired.stdout).unwrap();
     assert!(text.contains("repaired 1 recordings") && text.contains("1 have no sound copy left"), "{text}");

@@ -52,6 +52,20 @@ pub struct Archive {
     pub(crate) organisation: Mutex<Option<Sha256>>,
     pub(crate) catalogue: CatalogueId,
     pub(crate) stores: Vec<Arc<Store>>,
+    /// Configured under a name that was declared lost: nothing is read or written there.
+    pub(crate) lost_stores: Vec<Arc<Store>>,
+    /// Every store as it is configured.
+    pub(crate) configs: Vec<StoreConfig>,
+}
+
+/// What a configured store is to the catalogue.
+enum Known {
+    /// One of its own, and why it cannot be used now.
+    Store(Store, Option<Error>),
+    /// Its name was declared lost.
+    Lost(Store),
+    /// The catalogue has not met it yet.
+    Stranger,
 }
 
 impl Archive {
@@ -76,9 +90,10 @@ impl Archive {
         let mut notes = Vec::new();
         for config in &options.stores {
             match archive.open_known_store(config).await? {
-                Some((_, Some(failure))) => return Err(failure),
-                Some((store, None)) => archive.stores.push(Arc::new(store)),
-                None => notes.push(archive.look_at_stranger(config).await?),
+                Known::Store(_, Some(failure)) => return Err(failure),
+                Known::Store(store, None) => archive.stores.push(Arc::new(store)),
+                Known::Lost(store) => notes.push(declared_lost(store.name()).to_string()),
+                Known::Stranger => notes.push(archive.look_at_stranger(config).await?),
             }
         }
         notes.extend(archive.list_store_notes().await);
@@ -95,9 +110,9 @@ impl Archive {
         let mut failures = Vec::new();
         for config in &options.stores {
             match archive.open_known_store(config).await {
-                Ok(Some((store, None))) => archive.stores.push(Arc::new(store)),
-                Ok(None) => {}
-                Ok(Some((_, Some(error)))) | Err(error) => failures.push((config.name.clone(), error)),
+                Ok(Known::Store(store, None)) => archive.stores.push(Arc::new(store)),
+                Ok(Known::Lost(_) | Known::Stranger) => {}
+                Ok(Known::Store(_, Some(error))) | Err(error) => failures.push((config.name.clone(), error)),
             }
         }
         Ok((archive, failures))
@@ -123,6 +138,8 @@ impl Archive {
             organisation: Mutex::default(),
             catalogue: catalogue.get("id")?,
             stores: Vec::new(),
+            lost_stores: Vec::new(),
+            configs: options.stores.clone(),
         })
     }
 
@@ -149,9 +166,20 @@ impl Archive {
         check_names(configs)?;
         let mut absent = Vec::new();
         for config in configs {
-            let (store, failure) = self.open_store(config).await?;
-            self.stores.push(Arc::new(store));
-            absent.extend(failure);
+            match self.open_store(config).await? {
+                Known::Store(store, failure) => {
+                    self.stores.push(Arc::new(store));
+                    absent.extend(failure);
+                }
+                Known::Lost(store) => {
+                    tracing::error!("starting without a store: {}", declared_lost(store.name()));
+                    self.lost_stores.push(Arc::new(store));
+                }
+                Known::Stranger => return Err(Error::NotFound("store")),
+            }
+        }
+        if let ([], Some(lost)) = (&self.stores[..], self.lost_stores.first()) {
+            return Err(declared_lost(lost.name()));
         }
         // What only somebody can mend is said at the start, while somebody looks, unless there is another store to go
         // on with.
@@ -167,31 +195,40 @@ impl Archive {
         Ok(())
     }
 
-    /// The store, and why it cannot be used now.
-    async fn open_store(&self, config: &StoreConfig) -> Result<(Store, Option<Error>)> {
-        if let Some(known) = self.open_known_store(config).await? {
-            return Ok(known);
+    /// The store, met where that is for the first time.
+    async fn open_store(&self, config: &StoreConfig) -> Result<Known> {
+        match self.open_known_store(config).await? {
+            Known::Stranger => {}
+            known => return Ok(known),
         }
         match self.meet_store(config).await {
             // Another instance may have met it at the same moment.
-            Err(error) => self.open_known_store(config).await?.ok_or(error),
-            Ok(met) => Ok((met, None)),
+            Err(error) => match self.open_known_store(config).await? {
+                Known::Stranger => Err(error),
+                known => Ok(known),
+            },
+            Ok(met) => Ok(Known::Store(met, None)),
         }
     }
 
-    async fn open_known_store(&self, config: &StoreConfig) -> Result<Option<(Store, Option<Error>)>> {
+    async fn open_known_store(&self, config: &StoreConfig) -> Result<Known> {
         let known = self.db.fetch_optional("SELECT id FROM stores WHERE name = $1", params![&config.name]).await?;
-        let Some(row) = known else { return Ok(None) };
+        let Some(row) = known else {
+            return match self.find_lost_id(&config.name).await? {
+                Some(id) => Ok(Known::Lost(Store::closed(id, config)?)),
+                None => Ok(Known::Stranger),
+            };
+        };
         let store = Store::open(row.get("id")?, config)?;
         let failure = store.find_obstacle(self.catalogue).await?;
         if failure.is_none() {
             store.ask_for_room().await;
         }
-        Ok(Some((store, failure)))
+        Ok(Known::Store(store, failure))
     }
 
     /// Opens a store that the catalogue does not know yet, and enters it.
-    async fn meet_store(&self, config: &StoreConfig) -> Result<Store> {
+    pub(crate) async fn meet_store(&self, config: &StoreConfig) -> Result<Store> {
         let now = self.clock.now();
         let mut store = Store::open(StoreId::new(now), config)?;
         // A start that was cut off between the marker and the row has left ours behind: it goes on from there.
@@ -234,7 +271,8 @@ impl Archive {
     }
 
     pub(crate) fn store_named(&self, name: &str) -> Result<&Arc<Store>> {
-        self.stores.iter().find(|store| store.name() == name).ok_or_else(|| Error::UnknownStore(name.to_owned()))
+        let mut known = self.stores.iter().chain(&self.lost_stores);
+        known.find(|store| store.name() == name).ok_or_else(|| Error::UnknownStore(name.to_owned()))
     }
 
     pub(crate) fn store(&self, id: StoreId) -> Result<&Arc<Store>> {
@@ -273,6 +311,14 @@ impl Archive {
         self.db.close().await;
         Ok(())
     }
+}
+
+fn declared_lost(store: &str) -> Error {
+    let what = format!(
+        "it was declared lost and is left alone: `fonoteca stores replace {store}` enters the one that is there now in its \
+         place, `fonoteca stores found` takes the lost one back"
+    );
+    Error::Marker { store: store.to_owned(), what }
 }
 
 /// Every store has a name and a place of its own, and every next store is one of them.

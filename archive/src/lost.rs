@@ -13,6 +13,7 @@ use crate::db::params;
 use crate::error::{Error, Result};
 use crate::id::{ObjectId, RecordingId, StoreId};
 use crate::scope::{Actor, Scope};
+use crate::stores::{Store, StoreConfig};
 use crate::words::CopyReason;
 
 /// Objects marked in one transaction.
@@ -146,35 +147,29 @@ impl Archive {
                 params![id],
             )
             .await?;
-        Ok(LostStore {
-            name: format!("{name}-lost-{id}"),
-            recordings: row.get("n")?,
-            without_copy: row.get("without_copy")?,
-        })
+        Ok(LostStore { name: lost_name(name, id), recordings: row.get("n")?, without_copy: row.get("without_copy")? })
     }
 
     /// The lost store was found after all: it is read again, under the name that it had, or another one where that is
-    /// taken. Configure it under that name.
+    /// taken. It must be configured under that name.
     ///
     /// # Errors
     /// [`Error::Forbidden`] unless the actor is an operator; [`Error::NotFound`] when there is no such lost store;
-    /// [`Error::Invalid`] when the name is taken; [`Error::Marker`] when what is configured here is not that store.
+    /// [`Error::Invalid`] when the name is taken, or nothing is configured under it; [`Error::Marker`] when what is
+    /// configured is not that store.
     pub async fn declare_store_found(&self, actor: &Actor, lost_name: &str, new_name: &str) -> Result<()> {
         if actor.scope != Scope::Platform {
             return Err(Error::Forbidden("only an operator declares a store found"));
         }
-        let sql = "SELECT id FROM stores WHERE name = $1 AND lost_at IS NOT NULL";
-        if let Some(row) = self.db.fetch_optional(sql, params![lost_name]).await?
-            && let Ok(store) = self.store(row.get("id")?)
-        {
-            // What it still has is looked at before any other copy goes; but an empty disk is not the store.
-            self.check_store(store).await?;
-        }
-        let mut tx = self.db.begin().await?;
-        let taken = tx.fetch_optional("SELECT 1 AS one FROM stores WHERE name = $1", params![new_name]).await?;
+        let taken = self.db.fetch_optional("SELECT 1 AS one FROM stores WHERE name = $1", params![new_name]).await?;
         if taken.is_some() {
             return Err(Error::Invalid(format!("there is another store \"{new_name}\": choose a name for this one")));
         }
+        let sql = "SELECT id FROM stores WHERE name = $1 AND lost_at IS NOT NULL";
+        let lost = self.db.fetch_optional(sql, params![lost_name]).await?.ok_or(Error::NotFound("lost store"))?;
+        // What it still has is looked at before any other copy goes; but an empty disk is not the store.
+        Store::open(lost.get("id")?, self.config_of(new_name)?)?.check_marker(self.catalogue).await?;
+        let mut tx = self.db.begin().await?;
         let changed = tx
             .execute(
                 "UPDATE stores SET lost_at = NULL, name = $1 WHERE name = $2 AND lost_at IS NOT NULL",
@@ -187,6 +182,43 @@ impl Archive {
         let detail = json!({ "name": new_name });
         self.audit(&mut tx, actor, "store.found", None, Some(lost_name.to_owned()), &detail).await?;
         tx.commit().await
+    }
+
+    /// Another store takes the lost one's place under its name: it is met, and entered. Until then nothing is read or written
+    /// in what is configured under that name: it may be the lost one's mount point, or the lost one itself.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] unless the actor is an operator; [`Error::NotFound`] when no store of that name was declared
+    /// lost; [`Error::Invalid`] when none is configured; [`Error::Marker`] when what is configured is the lost one, or
+    /// somebody else's.
+    pub async fn replace_lost_store(&self, actor: &Actor, name: &str) -> Result<()> {
+        if actor.scope != Scope::Platform {
+            return Err(Error::Forbidden("only an operator replaces a store"));
+        }
+        let taken = self.db.fetch_optional("SELECT 1 AS one FROM stores WHERE name = $1", params![name]).await?;
+        if taken.is_some() || self.find_lost_id(name).await?.is_none() {
+            return Err(Error::NotFound("lost store"));
+        }
+        self.meet_store(self.config_of(name)?).await?;
+        let mut tx = self.db.begin().await?;
+        self.audit(&mut tx, actor, "store.replaced", None, Some(name.to_owned()), &json!({})).await?;
+        tx.commit().await
+    }
+
+    /// The store of that name that was declared lost, where one was.
+    pub(crate) async fn find_lost_id(&self, name: &str) -> Result<Option<StoreId>> {
+        for row in self.db.fetch_all("SELECT id, name FROM stores WHERE lost_at IS NOT NULL", params![]).await? {
+            let id: StoreId = row.get("id")?;
+            if row.get::<String>("name")? == lost_name(name, id) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    fn config_of(&self, name: &str) -> Result<&StoreConfig> {
+        let config = self.configs.iter().find(|config| config.name == name);
+        config.ok_or_else(|| Error::Invalid(format!("no store \"{name}\" is configured: configure it first")))
     }
 
     /// Marks a batch of the objects of lost stores, takes the mark off those whose store was found, and has the copies
@@ -255,4 +287,9 @@ impl Archive {
             .await?;
         rows.iter().map(|row| row.get("id")).collect()
     }
+}
+
+/// What a store is called from when it was declared lost.
+fn lost_name(name: &str, id: StoreId) -> String {
+    format!("{name}-lost-{id}")
 }

@@ -121,6 +121,8 @@ impl Archive {
         crash_point("backup loaded");
         archive.take_over_stores(from, &marked).await?;
         crash_point("markers taken over");
+            lost_stores: Vec::new(),
+            configs: options.stores,
         archive.replay(from, since, &mut restored).await?;
         crash_point("journal replayed");
         archive.finish_restore(id, &restored).await?;

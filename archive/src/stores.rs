@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryFutureExt, stream};
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::sync::Semaphore;
@@ -132,6 +133,8 @@ pub struct Store {
     told: Mutex<Told>,
     /// Who looks at a disk's marker, one at a time.
     looks: Arc<Semaphore>,
+    /// It was declared lost.
+    is_closed: bool,
 }
 
 impl Store {
@@ -163,6 +166,25 @@ impl Store {
             answers_versions: AtomicBool::default(),
             told: Mutex::default(),
             looks: Arc::new(Semaphore::new(1)),
+            is_closed: false,
+        })
+    }
+
+    /// A store that is not to be touched: its name was declared lost. Whatever is asked of it is refused.
+    pub(crate) fn closed(id: StoreId, config: &StoreConfig) -> Result<Self> {
+        Ok(Self {
+            id,
+            name: config.name.clone(),
+            objects: Arc::new(InMemory::new()),
+            directory: None,
+            bucket: None,
+            settings: Settings::read(config)?,
+            health: Health::default(),
+            versioning: Mutex::default(),
+            answers_versions: AtomicBool::default(),
+            told: Mutex::default(),
+            looks: Arc::new(Semaphore::new(1)),
+            is_closed: true,
         })
     }
 

@@ -76,8 +76,9 @@ pub(super) async fn lost(config: &Config, name: &str) -> anyhow::Result<Outcome>
     say(&tell(name, &lost));
     mark(&archive).await?;
     say(&format!(
-        "it is listed as {} from now on; configure the store that replaces it as {name}, or have the tiers name others, \
-         and restart every instance",
+        "it is listed as {} from now on, and nothing is read or written under its name; mount or configure the store that \
+         replaces it as {name} and say `fonoteca stores replace {name}`, or have the tiers name others; then restart every \
+         instance",
         lost.name
     ));
     archive.close().await?;
@@ -91,13 +92,19 @@ fn tell(name: &str, lost: &LostStore) -> String {
     )
 }
 
+pub(super) async fn replace(config: &Config, name: &str) -> anyhow::Result<Outcome> {
+    let (archive, _) = instance::open_beside_stores(config, "stores").await?;
+    archive.replace_lost_store(&Actor::command_line(), name).await.map_err(no_such)?;
+    say(&format!("{name} takes the lost one's place: restart every instance"));
+    archive.close().await?;
+    Ok(Outcome::Done)
+}
+
 pub(super) async fn found(config: &Config, lost_name: &str, new_name: &str) -> anyhow::Result<Outcome> {
     let (archive, _) = instance::open_beside_stores(config, "stores").await?;
     archive.declare_store_found(&Actor::command_line(), lost_name, new_name).await.map_err(no_such)?;
     mark(&archive).await?;
-    say(&format!(
-        "configure it as {new_name} and restart every instance; what was replaced meanwhile is not needed there"
-    ));
+    say(&format!("it is {new_name} again: restart every instance; what was replaced meanwhile is not needed there"));
     archive.close().await?;
     Ok(Outcome::Done)
 }
@@ -125,7 +132,7 @@ pub(super) async fn lost_recordings(config: &Config) -> anyhow::Result<Outcome> 
 
 fn no_such(error: Error) -> anyhow::Error {
     match error {
-        Error::NotFound(_) | Error::Invalid(_) => WrongUse::because(error),
+        Error::NotFound(_) | Error::Invalid(_) | Error::Marker { .. } => WrongUse::because(error),
         error => error.into(),
     }
 }

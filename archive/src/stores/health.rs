@@ -44,6 +44,10 @@ impl Store {
     /// Does what `call` does, unless the store is known not to do it, and learns from how it ends.
     pub(super) async fn watched<T>(&self, purpose: For, call: impl Future<Output = Result<T>>) -> Result<T> {
         let health = &self.health;
+        if self.is_closed {
+            let what = "it was declared lost".to_owned();
+            return Err(Error::StoreUnavailable { store: self.name().to_owned(), what, trouble: Trouble::Refused });
+        }
         match purpose {
             For::Marker => health.reach.admit().map_err(|shut| self.unavailable(&shut))?,
             _ => health.reach.shut().map_or(Ok(()), |shut| Err(self.unavailable(&shut)))?,
@@ -115,7 +119,8 @@ impl Store {
 
     /// Can it be reached, and is it the store that the catalogue means, as far as is known?
     pub(crate) fn is_up(&self) -> bool {
-        self.health.reach.shut().is_none()
+        !self.is_closed
+            && self.health.reach.shut().is_none()
             && self.health.wrong_marker.lock().expect("nobody panics while holding it").is_none()
     }
 

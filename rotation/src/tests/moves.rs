@@ -104,3 +104,4 @@ async fn what_a_lost_store_had_is_copied_again_by_the_next_run() {
     t.sweep_replaced().await;
     t.finish().await;
 }
+    t.archive.replace_lost_store(&Actor::command_line(), "second").await.unwrap();

@@ -50,7 +50,20 @@ pub async fn a_lost_store_is_survived_shown_and_repaired(t: TestArchive) {
     let waiting = t.archive.list_copies_waiting().await.unwrap();
     let figures: Vec<_> = waiting.iter().map(|it| (it.why, it.store.as_deref(), it.recordings)).collect();
     assert_eq!(figures, [(CopyReason::Lost, None, 1), (CopyReason::Repair, Some("second"), 3)]);
+    // What is there now may be the mount point of the lost one: nothing is read or written there.
+    let t = t.with_stores(&["disk", "second"]).await;
+    t.end_pauses().await;
+    assert!(t.make_copies().await.iter().all(|it| it.outcome != CopyOutcome::Done));
+    t.archive.watch_stores().await;
+    t.archive.settle_orphans(&t.archive.stores()[0].clone()).await.unwrap();
+    assert_eq!(t.archive.stores().len(), 1);
+    assert!(!t.directory.path().join("second").exists(), "not even made");
+    let alone = t.archive.replace_lost_store(&tenant, "second").await;
+    assert!(matches!(alone, Err(Error::Forbidden(_))));
+    assert!(matches!(t.archive.replace_lost_store(&Actor::command_line(), "disk").await, Err(Error::NotFound(_))));
     // Repaired: an empty disk takes the lost one's place under its name.
+    t.archive.replace_lost_store(&Actor::command_line(), "second").await.unwrap();
+    assert_eq!(t.audited("store.replaced").await.len(), 1);
     let t = t.with_stores(&["disk", "second"]).await;
     t.end_pauses().await;
     assert_eq!(t.make_copies().await.iter().filter(|it| it.outcome == CopyOutcome::Done).count(), 3);
@@ -80,10 +93,16 @@ pub async fn a_store_that_was_declared_lost_can_be_found_again(t: TestArchive) {
     let delivery = t.delivery(t.spool(&call).await, &call).await;
     assert!(matches!(t.archive.deliver(&delivery).await, Err(Error::Marker { .. })));
 
+    // Restarted as it was configured before: it is left alone, and its tier's recordings wait.
+    let t = t.with_stores(&["disk", "second"]).await;
+    assert!(matches!(t.archive.deliver(&delivery).await, Err(Error::StoreUnavailable { .. })));
+    assert!(matches!(t.archive.replace_lost_store(&Actor::command_line(), "second").await, Err(Error::Marker { .. })));
     let found = async |name: &str| t.archive.declare_store_found(&Actor::command_line(), &lost.name, name).await;
     assert!(matches!(found("disk").await, Err(Error::Invalid(_))));
+    assert!(matches!(found("elsewhere").await, Err(Error::Invalid(_))), "nothing is configured under that name");
     found("second").await.unwrap();
     assert!(matches!(found("third").await, Err(Error::NotFound(_))));
+    let t = t.with_stores(&["disk", "second"]).await;
     assert_eq!(t.read(both).await.unwrap(), b"in both");
     assert_eq!(mark_all(&t).await, 2);
     t.end_pauses().await;
