@@ -23,7 +23,7 @@ use crate::stores::{CATALOGUE, Store};
 mod facts;
 mod organisation;
 
-pub(crate) use facts::{Facts, hex, unhex};
+pub(crate) use facts::{CopyPlace, Facts, hex, unhex};
 
 /// What the entries of a part of the journal are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

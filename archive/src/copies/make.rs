@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::hash::Sha256;
 use crate::id::{ObjectId, RecordingId, StoreId, TenantId, TierId};
 use crate::put::copy_key;
+use crate::journal::{CopyPlace, Facts};
 use crate::stores::Store;
 use crate::words::CopyReason;
 
@@ -305,7 +306,11 @@ impl Archive {
             let key = copy_key(&model.key, recording.id, id);
             self.insert_writing(id, recording.id, store, &key, model.size_bytes, model.sha256).await.map_err(failed)?;
             crash_point("copy row written");
-            let (broken_off, put) = self.put_copy(store, (id, &key), recording.id, model, round).await;
+            if let Err(error) = self.note_facts_of_copy(recording.id, id, store, &key).await {
+                self.drop_written(&[id]).await.map_err(Failure::Catalogue)?;
+                return Err(failed(error));
+            }
+            let (broken_off, put) = self.put_copy(store, (id, &key), recording, model, round).await;
             let Err(error) = put else { return Ok(id) };
             self.drop_written(&[id]).await.map_err(Failure::Catalogue)?;
             if let Some(error) = broken_off {
@@ -333,6 +338,15 @@ impl Archive {
         round: &CopyRound<'_>,
     ) -> (Option<Error>, Result<()>) {
         let broken_off = Arc::new(Mutex::new(None));
+    /// Writes the recording's facts into the store, as a delivery does: all others may be lost together with the catalogue.
+    async fn note_facts_of_copy(&self, recording: RecordingId, id: ObjectId, store: &Store, key: &str) -> Result<()> {
+        let copy = CopyPlace { recording, object: id, store: store.id(), key };
+        match Facts::of_copy(&self.db, &copy).await? {
+            Some(facts) => self.note_facts(store, &facts).await,
+            None => Ok(()),
+        }
+    }
+
         let note = Arc::clone(&broken_off);
         let blocks = self.read_copies(recording, model.size_bytes).then(|block| {
             let note = Arc::clone(&note);

@@ -7,11 +7,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use serde_json::{Value as Json, json};
 
 use crate::clock::Instant;
+use crate::db::{Db, params};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::hash::Sha256;
 use crate::id::{CoreServerId, ObjectId, PbxId, PolicyId, RecordingId, SourceId, StoreId, TenantId, TierId};
-use crate::sources::NewSource;
+use crate::recording::identity;
+use crate::sources::{COLUMNS, NewSource, Source};
 
 use super::field;
 
@@ -34,6 +36,14 @@ pub(crate) struct Facts {
     pub(crate) sha256: Sha256,
     /// The rest, as the recording's columns have it.
     pub(crate) audio: Json,
+}
+
+/// Where another object of a recording is about to be put.
+pub(crate) struct CopyPlace<'a> {
+    pub(crate) recording: RecordingId,
+    pub(crate) object: ObjectId,
+    pub(crate) store: StoreId,
+    pub(crate) key: &'a str,
 }
 
 impl Facts {
@@ -67,6 +77,57 @@ impl Facts {
                 "peaks": hex(&delivery.peaks),
             }),
         }
+    }
+
+    /// The facts of a recording that is in the catalogue, for another object of it; `None` where the catalogue does not have
+    /// them all, as of one that was rebuilt from its key.
+    pub(crate) async fn of_copy(db: &Db, copy: &CopyPlace<'_>) -> Result<Option<Self>> {
+        let sql = "SELECT core_server_id, pbx_id, tenant_id, tier_id, policy_id, source_id, pbx_token, call_ref, leg,
+                       source_sha256, audio_sha256, size_bytes, identity, format, content_type, bitrate_bps, sample_rate,
+                       channels, duration_ms, source_format, kept_original, quality, flags, peaks
+                   FROM recordings
+                   WHERE id = $1";
+        let Some(row) = db.fetch_optional(sql, params![copy.recording]).await? else { return Ok(None) };
+        let source: Option<SourceId> = row.get("source_id")?;
+        let sql = format!("SELECT {COLUMNS} FROM sources WHERE id = $1");
+        let Some(source) = db.fetch_optional(sql, params![source]).await? else { return Ok(None) };
+        let (pbx, tenant): (Option<PbxId>, Option<TenantId>) = (row.get("pbx_id")?, row.get("tenant_id")?);
+        let facts = Self {
+            recording: copy.recording,
+            object: copy.object,
+            store: copy.store,
+            key: copy.key.to_owned(),
+            core_server: row.get("core_server_id")?,
+            place: pbx.zip(tenant),
+            tier: row.get("tier_id")?,
+            policy: row.get("policy_id")?,
+            source: source.get("id")?,
+            listed: Source::from_row(&source)?.listed,
+            source_sha256: row.get("source_sha256")?,
+            size_bytes: row.get("size_bytes")?,
+            sha256: row.get("audio_sha256")?,
+            audio: json!({
+                "format": row.get::<String>("format")?,
+                "content_type": row.get::<String>("content_type")?,
+                "bitrate_bps": row.get::<u64>("bitrate_bps")?,
+                "sample_rate": row.get::<u64>("sample_rate")?,
+                "channels": row.get::<u64>("channels")?,
+                "duration_ms": row.get::<u64>("duration_ms")?,
+                "source_format": row.get::<String>("source_format")?,
+                "kept_original": row.get::<bool>("kept_original")?,
+                "quality": row.get::<String>("quality")?,
+                "flags": row.get::<String>("flags")?.split_whitespace().collect::<Vec<_>>(),
+                "peaks": hex(&row.get::<Vec<u8>>("peaks")?),
+            }),
+        };
+        // What would be taken for another recording at a restore says nothing of this one.
+        Ok((facts.identity() == row.get("identity")?).then_some(facts))
+    }
+
+    /// What tells the recording from all others.
+    pub(crate) fn identity(&self) -> Sha256 {
+        let (listed, pbx) = (&self.listed, self.place.map(|(pbx, _)| pbx));
+        identity(pbx, self.core_server, &listed.pbx_token, &listed.call_ref, listed.leg, self.source_sha256)
     }
 
     pub(crate) fn to_json(&self) -> Json {

@@ -19,7 +19,6 @@ use crate::error::{Error, Result};
 use crate::id::{CatalogueId, HoldId, PbxId, RecordingId, TenantId};
 use crate::journal::{Facts, JournalKind, Part, field, list_parts, read_part};
 use crate::organisation::PbxPlace;
-use crate::recording::identity;
 use crate::sources::{Source, SourceClaim};
 use crate::stores::Store;
 use crate::words::{CopyReason, Outcome, SourceState};
@@ -186,10 +185,7 @@ impl Archive {
         place: Option<PbxPlace>,
         restored: &mut Restored,
     ) -> Result<bool> {
-        let listed = &facts.listed;
-        let pbx = facts.place.map(|(pbx, _)| pbx);
-        let identity =
-            identity(pbx, facts.core_server, &listed.pbx_token, &listed.call_ref, listed.leg, facts.source_sha256);
+        let identity = facts.identity();
         let mut tx = self.db.begin().await?;
         match find_identity(&mut tx, identity).await? {
             Some(Delivered::Duplicate(id)) if id == facts.recording => {

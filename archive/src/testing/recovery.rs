@@ -19,6 +19,11 @@ impl TestArchive {
         Arc::clone(&self.archive)
     }
 
+    /// Loses a store: it is configured no more.
+    pub fn forget_store(&mut self, name: &str) {
+        self.stores.retain(|store| store.name != name);
+    }
+
     /// As [`TestArchive::lose_the_catalogue`], going over to the other engine's.
     pub async fn lose_the_catalogue_to_postgres(&mut self) -> Arc<Archive> {
         self.database_url = new_postgres_database().await;

@@ -124,6 +124,7 @@ macro_rules! catalogue_suite {
             without_a_journal_keys_and_bytes_bring_recordings_back_guarded,
             what_was_moved_or_copied_since_the_backup_is_found_under_its_new_key,
             an_entry_whose_change_failed_does_no_harm,
+            a_copy_brings_back_its_recording_with_all_its_facts_where_every_other_store_is_lost_too,
         );
     };
     ($start:path: $($case:ident,)+) => {$(

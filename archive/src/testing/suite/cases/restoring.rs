@@ -334,3 +334,20 @@ pub async fn an_entry_whose_change_failed_does_no_harm(mut t: TestArchive) {
     assert!(visible(&t, id).await && visible(&t, kept).await);
     t.finish().await;
 }
+
+pub async fn a_copy_brings_back_its_recording_with_all_its_facts_where_every_other_store_is_lost_too(t: TestArchive) {
+    let mut t = t.with_stores(&["disk", "second"]).await;
+    t.set_tier(&["disk", "second"], Some(1), &[]).await;
+    let id = t.record(&call("1", &t)).await;
+    assert!(t.archive.journal_organisation().await.unwrap());
+    assert_eq!(t.make_copies().await[0].outcome, crate::CopyOutcome::Done);
+    let was = t.archive.get_recording(Scope::Platform, id).await.unwrap();
+    t.lose_the_catalogue().await;
+    t.forget_store("disk");
+    let restored = t.restore(Wanted { without_backup: true, ..Wanted::default() }).await.unwrap();
+    assert_eq!((restored.recordings, restored.rebuilt), (1, 0), "{restored:?}");
+    let is = t.archive.get_recording(Scope::Platform, id).await.unwrap();
+    assert_eq!(crate::Recording { archived_at: was.archived_at, call: was.call, ..is }, was);
+    assert_eq!(t.read(id).await.unwrap(), b"the bytes of 1");
+    t.finish().await;
+}
