@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::archive::{Archive, Options};
 use crate::backup::MARGIN;
@@ -63,6 +63,24 @@ pub struct Restored {
     pub notes: Vec<String>,
 }
 
+impl Restored {
+    /// All of it, by name.
+    pub fn to_json(&self) -> Json {
+        let Self { from, backup, rows, recordings, rebuilt, copies, holds, purged, notes } = self;
+        json!({
+            "from": from,
+            "backup": backup,
+            "rows": rows,
+            "recordings": recordings,
+            "rebuilt": rebuilt,
+            "copies": copies,
+            "holds": holds,
+            "purged": purged,
+            "notes": notes,
+        })
+    }
+}
+
 /// Refuses a catalogue whose restore was cut off: it lacks what came after the backup.
 pub(crate) async fn refuse_half_a_restore(db: &Db) -> Result<()> {
     match db.fetch_optional("SELECT id FROM restores WHERE finished_at IS NULL", params![]).await? {
@@ -103,6 +121,8 @@ impl Archive {
             organisation: Mutex::default(),
             catalogue: CatalogueId::new(now),
             stores,
+            lost_stores: Vec::new(),
+            configs: options.stores,
         };
         let mut restored = Restored::default();
         let (id, from, since) = match begun {
@@ -121,8 +141,6 @@ impl Archive {
         crash_point("backup loaded");
         archive.take_over_stores(from, &marked).await?;
         crash_point("markers taken over");
-            lost_stores: Vec::new(),
-            configs: options.stores,
         archive.replay(from, since, &mut restored).await?;
         crash_point("journal replayed");
         archive.finish_restore(id, &restored).await?;
@@ -189,18 +207,9 @@ impl Archive {
     }
 
     async fn finish_restore(&self, id: RestoreId, restored: &Restored) -> Result<()> {
-        let report = json!({
-            "restore": id.to_string(),
-            "from": restored.from,
-            "backup": restored.backup,
-            "rows": restored.rows,
-            "recordings": restored.recordings,
-            "rebuilt": restored.rebuilt,
-            "copies": restored.copies,
-            "holds": restored.holds,
-            "purged": restored.purged,
-            "notes": restored.notes.len(),
-        });
+        let mut report = restored.to_json();
+        report["restore"] = id.to_string().into();
+        report["notes"] = restored.notes.len().into();
         let mut tx = self.db.begin().await?;
         load::count_usage_anew(&mut tx).await?;
         tx.change_one(

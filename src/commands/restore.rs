@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use archive::{Actor, Wanted};
-use serde_json::json;
 
 use crate::config::Config;
 use crate::output::{Form, say, say_json};
@@ -25,18 +24,11 @@ pub(super) async fn restore(config: &Config, wanted: Wanted, form: Form) -> anyh
     archive.close().await?;
     let made = made.context("back up what was restored; run `fonoteca backup` when the cause is gone")?;
     match form {
-        Form::Json => say_json(&json!({
-            "from": restored.from,
-            "backup": restored.backup,
-            "rows": restored.rows,
-            "recordings": restored.recordings,
-            "rebuilt": restored.rebuilt,
-            "copies": restored.copies,
-            "holds": restored.holds,
-            "purged": restored.purged,
-            "notes": restored.notes,
-            "made": made.map(|backup| backup.id.to_string()),
-        }))?,
+        Form::Json => {
+            let mut told = restored.to_json();
+            told["made"] = made.map(|backup| backup.id.to_string()).into();
+            say_json(&told)?;
+        }
         Form::Text => {
             restored.notes.iter().for_each(|note| say(note));
             match &restored.backup {
