@@ -7,7 +7,7 @@ use symphonia::core::errors::Error as PacketError;
 use symphonia::core::formats::{FormatReader, TrackType};
 
 use super::BlockSource;
-use super::packets::{contain, demuxer, has_other_audio, is_disk_error};
+use super::packets::{Steps, contain, demuxer, guarded_step, has_other_audio, is_disk_error};
 use super::window::Window;
 use crate::error::Error;
 use crate::format::{Codec, Container};
@@ -61,8 +61,9 @@ impl OpusSource {
             ended: false,
         })
     }
+}
 
-    /// One packet: `false` at the end of the stream.
+impl Steps for OpusSource {
     fn step(&mut self, block: &mut Vec<i16>) -> Result<bool, Error> {
         let packet = match self.reader.next_packet() {
             Ok(Some(packet)) => packet,
@@ -88,20 +89,17 @@ impl OpusSource {
         }
         Ok(true)
     }
+
+    fn note_truncated(&mut self) {
+        self.truncated = true;
+    }
 }
 
 impl BlockSource for OpusSource {
     fn next_block(&mut self, block: &mut Vec<i16>) -> Result<(), Error> {
         block.clear();
         while !self.ended && block.is_empty() {
-            match contain(|| self.step(block)) {
-                Some(more) => self.ended = !more?,
-                None => {
-                    block.clear();
-                    self.truncated = true;
-                    self.ended = true;
-                }
-            }
+            self.ended = !guarded_step(self, block)?;
         }
         if block.is_empty() && self.truncated && !self.any_good {
             return Err(Error::damaged("no Opus packet can be decoded"));

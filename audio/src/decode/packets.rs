@@ -96,8 +96,9 @@ impl PacketSource {
     pub(crate) fn stale_header(&self) -> bool {
         self.stale_header
     }
+}
 
-    /// One packet: `false` at the end of the stream.
+impl Steps for PacketSource {
     fn step(&mut self, block: &mut Vec<i16>) -> Result<bool, Error> {
         let packet = match self.reader.next_packet() {
             Ok(Some(packet)) => packet,
@@ -140,20 +141,17 @@ impl PacketSource {
         self.decoded += (block.len() / usize::from(self.channels)) as u64;
         Ok(true)
     }
+
+    fn note_truncated(&mut self) {
+        self.truncated = true;
+    }
 }
 
 impl BlockSource for PacketSource {
     fn next_block(&mut self, block: &mut Vec<i16>) -> Result<(), Error> {
         block.clear();
         while !self.ended && block.is_empty() {
-            match contain(|| self.step(block)) {
-                Some(result) => self.ended = !result?,
-                None => {
-                    block.clear();
-                    self.truncated = true;
-                    self.ended = true;
-                }
-            }
+            self.ended = !guarded_step(self, block)?;
         }
         if block.is_empty() {
             self.truncated |= self.promised.is_some_and(|promised| self.decoded < promised);
@@ -171,6 +169,24 @@ impl BlockSource for PacketSource {
     fn frames(&self) -> Option<u64> {
         self.promised
     }
+}
+
+/// What third-party code decodes packet by packet.
+pub(super) trait Steps {
+    /// One packet: `false` at the end of the stream.
+    fn step(&mut self, block: &mut Vec<i16>) -> Result<bool, Error>;
+
+    /// Something is missing.
+    fn note_truncated(&mut self);
+}
+
+/// One step: where it panics the stream ends, and what follows there is missing.
+pub(super) fn guarded_step(source: &mut impl Steps, block: &mut Vec<i16>) -> Result<bool, Error> {
+    contain(|| source.step(block)).unwrap_or_else(|| {
+        block.clear();
+        source.note_truncated();
+        Ok(false)
+    })
 }
 
 /// The demuxer of a container, which only for bare frames depends on the codec.
