@@ -24,6 +24,7 @@ use crate::words::CopyReason;
 
 mod commit;
 mod make;
+mod progress;
 mod prove;
 #[cfg(test)]
 mod tests;

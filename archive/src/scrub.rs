@@ -137,10 +137,10 @@ impl Archive {
     /// Compares an object with its row (`key`, `size_bytes`, `sha256`).
     pub(crate) async fn look_at(&self, store: &Store, row: &Row, depth: Depth) -> Result<Condition> {
         let key: String = row.get("key")?;
-        self.look_at_object(store, &key, row.get("size_bytes")?, row.get("sha256")?, depth).await
+        self.look_at_object(store, &key, row.get("size_bytes")?, row.get("sha256")?, depth, &|| ()).await
     }
 
-    /// Compares an object with what was put.
+    /// Compares an object with what was put, noting each block that is read.
     pub(crate) async fn look_at_object(
         &self,
         store: &Store,
@@ -148,6 +148,7 @@ impl Archive {
         size: u64,
         hash: Sha256,
         depth: Depth,
+        note: &(dyn Fn() + Sync),
     ) -> Result<Condition> {
         let found = match store.size_of(key).await? {
             // A stale answer is not believed: asked again.
@@ -160,7 +161,7 @@ impl Archive {
             Some(_) if depth == Depth::Fast => return Ok(Condition::Sound),
             Some(_) => {}
         }
-        match store.hash_of(key).await {
+        match store.hash_noting(key, note).await {
             Ok((found, _)) if found == hash => Ok(Condition::Sound),
             Ok(_) => Ok(Condition::Damaged),
             // A disk that cannot read a sector will not read it later.

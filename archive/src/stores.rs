@@ -210,10 +210,16 @@ impl Store {
 
     /// Reads the whole object and hashes it.
     pub(crate) async fn hash_of(&self, key: &str) -> Result<(Sha256, u64)> {
+        self.hash_noting(key, &|| ()).await
+    }
+
+    /// As [`Store::hash_of`], noting each block.
+    pub(crate) async fn hash_noting(&self, key: &str, note: &(dyn Fn() + Sync)) -> Result<(Sha256, u64)> {
         let mut stream = self.read(key, 0, None).await?;
         let mut hasher = Sha256Hasher::default();
         while let Some(bytes) = stream.next().await {
             hasher.update(&bytes?);
+            note();
         }
         Ok(hasher.finish())
     }

@@ -1,13 +1,17 @@
 //! The copier: brings copies where they belong, all the time and beside the runs of rotation.
 //!
 //! What waits stands in the catalogue, and is claimed recording by recording, so any number of instances work on it and
-//! one that is killed loses nothing. So many recordings at a time and so many bytes a second as the configuration says.
+//! one that is killed loses nothing. So many recordings at a time and so many bytes a second as the configuration says; each
+//! worker goes on by itself, so that one whose copy is slow keeps none of the others waiting.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use archive::{CopyOutcome, CopyReason, CopyRound, Pace};
-use futures_util::future::try_join_all;
+use archive::{Archive, CopyOutcome, CopyReason, CopyRound, Pace};
+use futures_util::future::{join_all, try_join_all};
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +95,47 @@ impl fmt::Display for CopyFigures {
     }
 }
 
+/// The round that the workers are in. Whoever comes when it is over begins the next one; the others finish what they
+/// have at hand in the one before.
+struct Rounds<'a> {
+    archive: &'a Archive,
+    pace: &'a Pace,
+    now: Mutex<Option<Arc<Round<'a>>>>,
+}
+
+struct Round<'a> {
+    round: CopyRound<'a>,
+    begun_at: Instant,
+    /// Somebody has found work in it.
+    has_worked: AtomicBool,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(archive: &'a Archive, pace: &'a Pace) -> Self {
+        Self { archive, pace, now: Mutex::default() }
+    }
+
+    async fn younger_than(&self, age: Duration) -> Result<Arc<Round<'a>>, Error> {
+        self.that(|round| round.begun_at.elapsed() < age).await
+    }
+
+    async fn after(&self, over: &Arc<Round<'a>>) -> Result<Arc<Round<'a>>, Error> {
+        self.that(|round| !Arc::ptr_eq(round, over)).await
+    }
+
+    /// The round that is on if it will do, else a new one.
+    async fn that(&self, will_do: impl Fn(&Arc<Round<'a>>) -> bool) -> Result<Arc<Round<'a>>, Error> {
+        let mut now = self.now.lock().await;
+        if let Some(round) = now.as_ref().filter(|round| will_do(round)) {
+            return Ok(Arc::clone(round));
+        }
+        let round = self.archive.begin_copy_round(self.pace).await?;
+        let round = Arc::new(Round { round, begun_at: Instant::now(), has_worked: AtomicBool::new(false) });
+        *now = Some(Arc::clone(&round));
+        Ok(round)
+    }
+}
+
 impl Rotation {
     /// Makes the copies that wait, until nothing more is due: what a run of rotation by hand ends with.
     ///
@@ -107,48 +152,47 @@ impl Rotation {
         if let Err(error) = self.archive.release_own_copy_claims().await {
             tracing::warn!("failed to take up the copying that was begun: {error}");
         }
-        while !stop.is_cancelled() {
-            match self.copy_until_idle(&pace, stop).await {
-                Ok(figures) if figures.is_idle() => {}
-                Ok(figures) if figures.is_clean() => tracing::info!("{figures}"),
-                Ok(figures) => tracing::warn!("{figures}"),
-                Err(error) => tracing::error!("failed to copy: {error}"),
+        let rounds = Rounds::new(&self.archive, &pace);
+        let workers = (0..self.config.copy_workers.max(1)).map(|_| async {
+            while !stop.is_cancelled() {
+                match self.copy_in(&rounds, stop).await {
+                    Ok(figures) if figures.is_idle() => {}
+                    Ok(figures) if figures.is_clean() => tracing::info!("{figures}"),
+                    Ok(figures) => tracing::warn!("{figures}"),
+                    Err(error) => tracing::error!("failed to copy: {error}"),
+                }
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(self.config.copy_interval) => {}
+                }
             }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.config.copy_interval) => {}
-            }
-        }
+        });
+        join_all(workers).await;
     }
 
     async fn copy_until_idle(&self, pace: &Pace, stop: &CancellationToken) -> Result<CopyFigures, Error> {
+        let rounds = Rounds::new(&self.archive, pace);
+        let workers = (0..self.config.copy_workers.max(1)).map(|_| self.copy_in(&rounds, stop));
         let mut figures = CopyFigures::default();
-        while !stop.is_cancelled() {
-            let round = self.archive.begin_copy_round(pace).await?;
-            let ends = Instant::now() + ROUND;
-            let workers = (0..self.config.copy_workers.max(1)).map(|_| self.copy_in(&round, ends, stop));
-            let made = try_join_all(workers).await?;
-            let before = figures;
-            made.iter().for_each(|made| figures.add(made));
-            if figures == before {
-                break;
-            }
-        }
+        try_join_all(workers).await?.iter().for_each(|made| figures.add(made));
         Ok(figures)
     }
 
-    /// One worker of a round: a recording after the other, until nothing more is due.
-    async fn copy_in(
-        &self,
-        round: &CopyRound<'_>,
-        ends: Instant,
-        stop: &CancellationToken,
-    ) -> Result<CopyFigures, Error> {
+    /// One worker: a recording after the other, until a round that nobody has found work in.
+    async fn copy_in(&self, rounds: &Rounds<'_>, stop: &CancellationToken) -> Result<CopyFigures, Error> {
         let mut figures = CopyFigures::default();
-        while !stop.is_cancelled() && Instant::now() < ends {
-            let Some(claim) = self.archive.claim_copy(round).await? else { break };
+        let mut round = rounds.younger_than(self.config.copy_interval).await?;
+        while !stop.is_cancelled() {
+            let Some(claim) = self.archive.claim_copy(&round.round).await? else {
+                if !round.has_worked.load(Ordering::Acquire) {
+                    break;
+                }
+                round = rounds.after(&round).await?;
+                continue;
+            };
+            round.has_worked.store(true, Ordering::Release);
             // The futures of an upload are large, and a worker needs one at a time.
-            match Box::pin(self.archive.make_copies(&claim, round)).await {
+            match Box::pin(self.archive.make_copies(&claim, &round.round)).await {
                 Ok(made) => figures.count(&made),
                 Err(error) if error.is_transient() => return Err(error.into()),
                 // It is tried again when its claim is over, and keeps none of the others waiting.
@@ -158,6 +202,7 @@ impl Rotation {
                     figures.waiting += 1;
                 }
             }
+            round = rounds.younger_than(ROUND).await?;
         }
         Ok(figures)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio_util::io::StreamReader;
 
+use super::progress::{LONGEST_STILL, Progress};
 use super::prove::Proof;
 use super::{CLAIM_LEASE, CopyClaim, CopyRound};
 use crate::Archive;
@@ -15,13 +16,10 @@ use crate::db::{Row, params};
 use crate::error::{Error, Result};
 use crate::hash::Sha256;
 use crate::id::{ObjectId, RecordingId, StoreId, TenantId, TierId};
-use crate::put::copy_key;
 use crate::journal::{CopyPlace, Facts};
+use crate::put::copy_key;
 use crate::stores::Store;
 use crate::words::CopyReason;
-
-/// How long a claim's work may take, well within the time that an object may be in writing.
-const LONGEST_WORK: Duration = Duration::from_secs(45 * 60);
 
 /// What became of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +54,8 @@ pub(super) struct ToCopy {
     pub(super) moves_begun: u32,
     /// The names of the stores that it belongs in.
     pub(super) wanted: Vec<String>,
+    /// How the work on it comes on.
+    pub(super) progress: Progress,
 }
 
 /// A live object.
@@ -111,15 +111,9 @@ impl Archive {
     pub async fn make_copies(self: &Arc<Self>, claim: &CopyClaim, round: &CopyRound<'_>) -> Result<Copied> {
         // The future of an upload is large.
         let work = Box::pin(self.work_on(claim, round));
-        let made = tokio::time::timeout(LONGEST_WORK, self.keep_copy_claim(claim, CLAIM_LEASE / 4, work)).await;
-        match made {
-            Ok(Err(Error::Conflict(_))) => Ok(Copied::nothing(claim, CopyOutcome::Gone)),
-            Ok(made) => made,
-            // What it was writing is swept when its lease is over.
-            Err(_) => {
-                tracing::warn!(recording.id = %claim.recording, "copying recording {} took too long", claim.recording);
-                Ok(Copied::nothing(claim, CopyOutcome::Waiting("any".to_owned())))
-            }
+        match self.keep_copy_claim(claim, CLAIM_LEASE / 4, work).await {
+            Err(Error::Conflict(_)) => Ok(Copied::nothing(claim, CopyOutcome::Gone)),
+            made => made,
         }
     }
 
@@ -176,7 +170,18 @@ impl Archive {
             return Ok(Copied::nothing(claim, CopyOutcome::Gone));
         };
         let mut work = Work::default();
-        let made = match self.put_and_prove(&recording, round, &mut work).await {
+        let put = tokio::select! {
+            put = self.put_and_prove(&recording, round, &mut work) => Some(put),
+            () = recording.progress.stand_still(LONGEST_STILL) => None,
+        };
+        let Some(put) = put else {
+            // What it was writing is swept when its lease is over, and the claim runs out.
+            let (id, minutes) = (claim.recording, LONGEST_STILL.as_secs() / 60);
+            tracing::warn!(recording.id = %id, "copying recording {id} stood still for {minutes} minutes");
+            self.drop_written(&work.written).await?;
+            return Ok(Copied::nothing(claim, CopyOutcome::Waiting("any".to_owned())));
+        };
+        let made = match put {
             Ok(()) => {
                 crash_point("copies put");
                 self.commit_copies(claim, &recording, &work).await
@@ -219,7 +224,13 @@ impl Archive {
         // Without a tier, whatever copy there is does.
         let wanted = tier.map_or_else(Vec::new, |tier| self.store_names_of(tier.stores_after(moves_begun)));
         let wanted = self.names_instead_of_full(wanted)?;
-        Ok(Some(ToCopy { id: claim.recording, tenant: row.get("tenant_id")?, moves_begun, wanted }))
+        Ok(Some(ToCopy {
+            id: claim.recording,
+            tenant: row.get("tenant_id")?,
+            moves_begun,
+            wanted,
+            progress: Progress::default(),
+        }))
     }
 
     /// Full stores give way to their next ones; where one is not configured, none does.
@@ -327,17 +338,6 @@ impl Archive {
         }
     }
 
-    /// Streams the recording's nearest sound copy into the store; answers what broke off reading, and what became of
-    /// the put.
-    async fn put_copy(
-        self: &Arc<Self>,
-        store: &Store,
-        (object, key): (ObjectId, &str),
-        recording: RecordingId,
-        model: &LiveObject,
-        round: &CopyRound<'_>,
-    ) -> (Option<Error>, Result<()>) {
-        let broken_off = Arc::new(Mutex::new(None));
     /// Writes the recording's facts into the store, as a delivery does: all others may be lost together with the catalogue.
     async fn note_facts_of_copy(&self, recording: RecordingId, id: ObjectId, store: &Store, key: &str) -> Result<()> {
         let copy = CopyPlace { recording, object: id, store: store.id(), key };
@@ -347,13 +347,24 @@ impl Archive {
         }
     }
 
+    /// Streams the recording's nearest sound copy into the store; answers what broke off reading, and what became of
+    /// the put.
+    async fn put_copy(
+        self: &Arc<Self>,
+        store: &Store,
+        (object, key): (ObjectId, &str),
+        recording: &ToCopy,
+        model: &LiveObject,
+        round: &CopyRound<'_>,
+    ) -> (Option<Error>, Result<()>) {
+        let broken_off = Arc::new(Mutex::new(None));
         let note = Arc::clone(&broken_off);
-        let blocks = self.read_copies(recording, model.size_bytes).then(|block| {
+        let blocks = self.read_copies(recording.id, model.size_bytes).then(|block| {
             let note = Arc::clone(&note);
             async move {
                 match block {
                     Ok(block) => {
-                        round.pace.take(block.len()).await;
+                        recording.progress.wait(round.pace.take(block.len())).await;
                         Ok(block)
                     }
                     Err(error) => {

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use super::CopyRound;
 use super::make::{LiveObject, ToCopy, Work};
+use super::progress::Progress;
 use crate::Archive;
 use crate::error::{Error, Result};
 use crate::id::{ObjectId, StoreId};
@@ -44,8 +45,9 @@ impl Archive {
                 Ok(store) => store,
                 Err(_) => return Ok(Proof::Failed(object.store.to_string())),
             };
-            round.pace.take(usize::try_from(object.size_bytes).unwrap_or(usize::MAX)).await;
-            match self.look_at_copy(store, object).await {
+            let bytes = usize::try_from(object.size_bytes).unwrap_or(usize::MAX);
+            recording.progress.wait(round.pace.take(bytes)).await;
+            match self.look_at_copy(store, object, &recording.progress).await {
                 Ok(Condition::Sound) => {
                     proven.insert(object.id);
                 }
@@ -64,10 +66,10 @@ impl Archive {
         Ok(Proof::Proven(proven))
     }
 
-    async fn look_at_copy(&self, store: &Store, object: &LiveObject) -> Result<Condition> {
+    async fn look_at_copy(&self, store: &Store, object: &LiveObject, progress: &Progress) -> Result<Condition> {
         self.check_store(store).await?;
-        let depth = Depth::Deep;
-        let condition = self.look_at_object(store, &object.key, object.size_bytes, object.sha256, depth).await?;
+        let (size, hash, note) = (object.size_bytes, object.sha256, || progress.note());
+        let condition = self.look_at_object(store, &object.key, size, hash, Depth::Deep, &note).await?;
         if condition != Condition::Sound {
             // Whatever is missing, the store itself must be there.
             self.check_store(store).await?;

@@ -84,6 +84,43 @@ async fn while_it_serves_copies_follow_by_themselves() {
 }
 
 #[tokio::test]
+async fn one_slow_copy_keeps_no_other_waiting() {
+    let t = moving().await;
+    t.set_tier(&["disk", "second"], Some(1), &[]).await;
+    let slow = record(&t, "acme", "slow", 100).await;
+    // A disk that hangs: whoever opens the file waits until somebody writes.
+    let (file, whole) = (t.stored_file(slow), t.directory.path().join("whole"));
+    std::fs::rename(&file, &whole).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let config = Config { copy_interval: 10 * MS, copy_workers: 2, ..Config::default() };
+    let rotation = Rotation::new(Arc::clone(&t.archive), config);
+    let stop = CancellationToken::new();
+    let use_it = async {
+        for n in 0..4_u32 {
+            let id = record(&t, "acme", &n.to_string(), 100).await;
+            let copied = async {
+                while t.stores_of(id).await != ["disk", "second"] {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(std::time::Duration::from_secs(30), copied).await.expect("it does not wait");
+        }
+        assert_eq!(t.stores_of(slow).await, ["disk"], "it hangs still");
+        let hanging = t.directory.path().join("hanging");
+        std::fs::rename(&file, &hanging).unwrap();
+        std::fs::rename(&whole, &file).unwrap();
+        drop(std::fs::File::options().write(true).open(hanging).unwrap());
+        stop.cancel();
+    };
+    let (ran, ()) = tokio::join!(rotation.run(stop.clone()), use_it);
+    ran.unwrap();
+    t.end_pauses().await;
+    rotation.copy_what_waits().await.unwrap();
+    assert_eq!(t.stores_of(slow).await, ["disk", "second"]);
+    t.finish().await;
+}
+
+#[tokio::test]
 async fn what_a_lost_store_had_is_copied_again_by_the_next_run() {
     let t = moving().await;
     t.set_tier(&["disk", "second"], None, &[]).await;
@@ -93,6 +130,7 @@ async fn what_a_lost_store_had_is_copied_again_by_the_next_run() {
     }
     std::fs::remove_dir_all(t.directory.path().join("second")).unwrap();
     t.archive.declare_store_lost(&Actor::command_line(), "second").await.unwrap();
+    t.archive.replace_lost_store(&Actor::command_line(), "second").await.unwrap();
     let t = t.with_stores(&["disk", "second"]).await;
     let rotation = rotation(&t);
     assert_eq!(rotation.rotate_once().await.unwrap().lost_objects, 5);
@@ -104,4 +142,3 @@ async fn what_a_lost_store_had_is_copied_again_by_the_next_run() {
     t.sweep_replaced().await;
     t.finish().await;
 }
-    t.archive.replace_lost_store(&Actor::command_line(), "second").await.unwrap();
