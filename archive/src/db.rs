@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 
 use crate::clock::Instant;
 use crate::error::{Error, Result};
@@ -20,10 +20,12 @@ mod row;
 pub(crate) mod schema;
 mod tx;
 mod value;
+mod writer;
 
 pub(crate) use row::{Column, Row};
 pub(crate) use tx::Tx;
 pub(crate) use value::{Kind, Value};
+use writer::Writer;
 
 /// Connections unless the configuration says otherwise: of an SQLite catalogue the readers beside the one writer.
 const SQLITE_CONNECTIONS: u32 = 4;
@@ -34,7 +36,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// An open database.
 #[derive(Clone, Debug)]
 pub(crate) enum Db {
-    Sqlite { writer: SqlitePool, reader: SqlitePool },
+    Sqlite { writer: Writer, reader: SqlitePool },
     Postgres(PgPool),
 }
 
@@ -99,16 +101,14 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.clone())
-            .await?;
+        let writer = Writer::new(options.clone());
         // A file that can only be read opens all the same, and begins transactions: better known now than at the first
         // recording.
-        let mut probe = writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut connection = writer.connect().await?;
+        let mut probe = connection.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query("CREATE TABLE can_be_written (one BIGINT)").execute(&mut *probe).await?;
         probe.rollback().await?;
+        connection.close().await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -173,11 +173,15 @@ impl Db {
 
     /// The database's own clock, by which leases run on every instance alike.
     pub(crate) async fn now(&self) -> Result<Instant> {
-        let sql = match self {
-            Self::Sqlite { .. } => "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS now",
-            Self::Postgres(_) => "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now",
-        };
-        self.fetch_one(sql, params![]).await?.get("now")
+        self.fetch_one(format!("SELECT {} AS now", self.now_sql()), params![]).await?.get("now")
+    }
+
+    /// That clock within a statement, in milliseconds: spares asking for it before.
+    pub(crate) fn now_sql(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+            Self::Postgres(_) => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+        }
     }
 
     /// All rows of a SELECT, from a reader.
@@ -205,17 +209,49 @@ impl Db {
 
     /// One statement that changes something; says how many rows it touched.
     pub(crate) async fn execute(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64> {
-        let sql = sql.into().noted(&params).0;
-        Ok(match self {
-            Self::Sqlite { writer, .. } => query!(sql, params).execute(writer).await?.rows_affected(),
-            Self::Postgres(pool) => query!(sql, params).execute(pool).await?.rows_affected(),
-        })
+        match self {
+            Self::Sqlite { .. } => {
+                let mut tx = self.begin().await?;
+                let touched = tx.execute(sql, params).await?;
+                tx.commit().await?;
+                Ok(touched)
+            }
+            Self::Postgres(pool) => {
+                let sql = sql.into().noted(&params).0;
+                Ok(query!(sql, params).execute(pool).await?.rows_affected())
+            }
+        }
+    }
+
+    /// One statement that changes something and answers with rows.
+    pub(crate) async fn change_returning(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
+        match self {
+            Self::Sqlite { .. } => {
+                let mut tx = self.begin().await?;
+                let rows = tx.fetch_all(sql, params).await?;
+                tx.commit().await?;
+                Ok(rows)
+            }
+            Self::Postgres(_) => self.fetch_all(sql, params).await,
+        }
+    }
+
+    /// One statement that must change exactly one row, which it names by its key: the guard of a state change that is no
+    /// part of a larger one.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] with `what` when the row was not in the state that the statement expects.
+    pub(crate) async fn change_one(&self, what: &'static str, sql: impl Into<Sql>, params: Vec<Value>) -> Result<()> {
+        match self.execute(sql, params).await? {
+            1 => Ok(()),
+            _ => Err(Error::Conflict(what)),
+        }
     }
 
     /// Begins a transaction that will write.
     pub(crate) async fn begin(&self) -> Result<Tx> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin().await?),
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -224,7 +260,7 @@ impl Db {
     pub(crate) async fn begin_snapshot(&self) -> Result<Tx> {
         Ok(match self {
             // A deferred one: what it sees is fixed by its first read.
-            Self::Sqlite { reader, .. } => Tx::Sqlite(reader.begin().await?),
+            Self::Sqlite { reader, .. } => Tx::SqliteSnapshot(reader.begin().await?),
             Self::Postgres(pool) => {
                 Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }

@@ -89,7 +89,11 @@ impl Archive {
         let text: String = lines.collect();
         let (mut taken, mut failure) = (false, None);
         for store in self.stores() {
-            match self.write_part(store, id, kind, text.clone()).await {
+            let written = async {
+                self.check_store(store).await?;
+                self.write_part(store, id, kind, text.clone()).await
+            };
+            match written.await {
                 Ok(()) => taken = true,
                 Err(error) => {
                     tracing::warn!(store = store.name(), "failed to journal {kind} in store {}: {error}", store.name());
@@ -103,8 +107,8 @@ impl Archive {
         }
     }
 
-    /// Writes the facts of a recording into the store that its bytes are about to be put into. Those who come at the same time
-    /// share one put.
+    /// Writes the facts of a recording into the store that its bytes are about to be put into, and whose marker was just looked
+    /// at. Those who come at the same time share one put.
     pub(crate) async fn note_facts(&self, store: &Store, facts: &Facts) -> Result<()> {
         let queue = {
             let mut queues = self.journal.queues.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,6 +119,8 @@ impl Archive {
         queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((line, tell));
         loop {
             let _turn = queue.turn.lock().await;
+            // Those who were woken at the same moment, by the same commit, come along.
+            tokio::task::yield_now().await;
             let batch = match told.try_recv() {
                 // Somebody else has written it down meanwhile.
                 Ok(()) => return Ok(()),
@@ -138,7 +144,6 @@ impl Archive {
     }
 
     async fn write_part(&self, store: &Store, id: JournalId, kind: JournalKind, text: String) -> Result<()> {
-        self.check_store(store).await?;
         let day = id.instant().timestamp().strftime("%Y/%m/%d");
         let key = format!("{}{day}/{id}.jsonl", prefix(self.catalogue, kind));
         store.put_bytes(&key, seal(text)).await

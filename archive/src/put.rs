@@ -89,10 +89,17 @@ impl Archive {
     pub(crate) async fn put_object(&self, delivery: &Delivery, store: &Store) -> Result<ObjectId> {
         let id = ObjectId::new(self.clock.now());
         let key = object_key(delivery, id);
-        self.insert_writing(id, delivery.id, store, &key, delivery.size_bytes, delivery.sha256).await?;
-        crash_point("object row written");
-        // Before the bytes: what lies in a store without its facts could only be entered again by its key.
-        if let Err(error) = self.note_facts(store, &Facts::of(delivery, id, store.id(), &key)).await {
+        let facts = Facts::of(delivery, id, store.id(), &key);
+        let row = async {
+            self.insert_writing(id, delivery.id, store, &key, delivery.size_bytes, delivery.sha256).await?;
+            crash_point("object row written");
+            Ok::<(), Error>(())
+        };
+        // Both before the bytes, in any order: without its row nobody would ever remove them, and without its facts they could
+        // only be entered again by their key. Each alone does no harm.
+        let (row, noted) = tokio::join!(row, self.note_facts(store, &facts));
+        row?;
+        if let Err(error) = noted {
             self.drop_written(&[id]).await?;
             return Err(error);
         }
@@ -114,18 +121,17 @@ impl Archive {
         size_bytes: u64,
         sha256: Sha256,
     ) -> Result<()> {
-        let lease_until = self.db.now().await?.plus(WRITING_LEASE);
-        let inserted = self
-            .db
-            .execute(
-                "INSERT INTO objects (id, recording_id, store_id, key, size_bytes, sha256, encoding, state, created_at,
-                     lease_until)
-                 SELECT $1, $2, s.id, $4, $5, $6, 'identity', 'writing', $7, $8
-                 FROM stores s
-                 WHERE s.id = $3 AND s.lost_at IS NULL",
-                params![id, recording, store.id(), key, size_bytes, sha256, self.clock.now(), lease_until],
-            )
-            .await?;
+        let sql = format!(
+            "INSERT INTO objects (id, recording_id, store_id, key, size_bytes, sha256, encoding, state, created_at,
+                 lease_until)
+             SELECT $1, $2, s.id, $4, $5, $6, 'identity', 'writing', $7, {} + $8
+             FROM stores s
+             WHERE s.id = $3 AND s.lost_at IS NULL",
+            self.db.now_sql()
+        );
+        let lease_ms = WRITING_LEASE.as_millis() as u64;
+        let params = params![id, recording, store.id(), key, size_bytes, sha256, self.clock.now(), lease_ms];
+        let inserted = self.db.execute(sql, params).await?;
         match inserted {
             0 => Err(declared_lost(store.name().to_owned())),
             _ => Ok(()),

@@ -196,25 +196,26 @@ impl Archive {
         limit: u32,
         which: &'static str,
     ) -> Result<Vec<SourceClaim>> {
-        let (now, db_now) = (self.clock.now(), self.db.now().await?);
         // Written as a plain subselect, PostgreSQL may ask it again for every row, and claim more than the limit.
         let sql = format!(
             "WITH due AS MATERIALIZED (
                  SELECT id
                  FROM sources
                  WHERE core_server_id = $3 AND state IN ('discovered', 'spooled')
-                     AND next_try_at <= $4 AND lease_until < $5 AND {which}
+                     AND next_try_at <= $4 AND lease_until < {now} AND {which}
                  ORDER BY next_try_at, id
-                 LIMIT $6{lock})
+                 LIMIT $5{lock})
              UPDATE sources
-             SET fence = fence + 1, lease_until = $1, instance = $2
-             WHERE id IN (SELECT id FROM due) AND state IN ('discovered', 'spooled') AND lease_until < $5
+             SET fence = fence + 1, lease_until = {now} + $1, instance = $2
+             WHERE id IN (SELECT id FROM due) AND state IN ('discovered', 'spooled') AND lease_until < {now}
              RETURNING {COLUMNS}",
+            now = self.db.now_sql(),
             lock = self.db.skip_locked()
         );
+        let lease_ms = lease.as_millis() as u64;
         let mut tx = self.db.begin().await?;
         let rows =
-            tx.fetch_all(sql, params![db_now.plus(lease), &self.instance, core_server, now, db_now, limit]).await?;
+            tx.fetch_all(sql, params![lease_ms, &self.instance, core_server, self.clock.now(), limit]).await?;
         // Behind the change, which waits for a move that is under way.
         check_not_moved(&mut tx).await?;
         tx.commit().await?;
@@ -227,14 +228,13 @@ impl Archive {
     /// [`crate::Error::Conflict`] when the claim was lost.
     pub async fn prolong_claim(&self, claim: &SourceClaim, lease: Duration) -> Result<()> {
         let until = self.db.now().await?.plus(lease);
-        let mut tx = self.db.begin().await?;
-        tx.change_one(
-            "source",
-            "UPDATE sources SET lease_until = $1 WHERE id = $2 AND fence = $3 AND state IN ('discovered', 'spooled')",
-            params![until, claim.source.id, claim.fence],
-        )
-        .await?;
-        tx.commit().await
+        self.db
+            .change_one(
+                "source",
+                "UPDATE sources SET lease_until = $1 WHERE id = $2 AND fence = $3 AND state IN ('discovered', 'spooled')",
+                params![until, claim.source.id, claim.fence],
+            )
+            .await
     }
 
     /// discovered → spooled: its bytes lie in this instance's landing zone and hash to `sha256`.
@@ -242,16 +242,15 @@ impl Archive {
     /// # Errors
     /// [`crate::Error::Conflict`] when the claim was lost.
     pub async fn mark_spooled(&self, claim: &SourceClaim, sha256: Sha256) -> Result<()> {
-        let mut tx = self.db.begin().await?;
-        tx.change_one(
-            "source",
-            "UPDATE sources
-             SET state = 'spooled', sha256 = $1, instance = $2
-             WHERE id = $3 AND fence = $4 AND state = 'discovered'",
-            params![sha256, &self.instance, claim.source.id, claim.fence],
-        )
-        .await?;
-        tx.commit().await
+        self.db
+            .change_one(
+                "source",
+                "UPDATE sources
+                 SET state = 'spooled', sha256 = $1, instance = $2
+                 WHERE id = $3 AND fence = $4 AND state = 'discovered'",
+                params![sha256, &self.instance, claim.source.id, claim.fence],
+            )
+            .await
     }
 
     /// spooled → discovered: its bytes are no longer in the landing zone and must be fetched again.
@@ -259,16 +258,15 @@ impl Archive {
     /// # Errors
     /// [`crate::Error::Conflict`] when the claim was lost.
     pub async fn mark_unspooled(&self, claim: &SourceClaim) -> Result<()> {
-        let mut tx = self.db.begin().await?;
-        tx.change_one(
-            "source",
-            "UPDATE sources
-             SET state = 'discovered', sha256 = NULL, lease_until = 0
-             WHERE id = $1 AND fence = $2 AND state = 'spooled'",
-            params![claim.source.id, claim.fence],
-        )
-        .await?;
-        tx.commit().await
+        self.db
+            .change_one(
+                "source",
+                "UPDATE sources
+                 SET state = 'discovered', sha256 = NULL, lease_until = 0
+                 WHERE id = $1 AND fence = $2 AND state = 'spooled'",
+                params![claim.source.id, claim.fence],
+            )
+            .await
     }
 
     /// Gives a claim back after a failure that trying again may cure, not before `next_try_at`.
@@ -282,16 +280,15 @@ impl Archive {
         detail: &str,
         next_try_at: Instant,
     ) -> Result<()> {
-        let mut tx = self.db.begin().await?;
-        tx.change_one(
-            "source",
-            "UPDATE sources
-             SET attempts = attempts + 1, next_try_at = $1, error_code = $2, error_detail = $3, lease_until = 0
-             WHERE id = $4 AND fence = $5 AND state IN ('discovered', 'spooled')",
-            params![next_try_at, code, detail, claim.source.id, claim.fence],
-        )
-        .await?;
-        tx.commit().await
+        self.db
+            .change_one(
+                "source",
+                "UPDATE sources
+                 SET attempts = attempts + 1, next_try_at = $1, error_code = $2, error_detail = $3, lease_until = 0
+                 WHERE id = $4 AND fence = $5 AND state IN ('discovered', 'spooled')",
+                params![next_try_at, code, detail, claim.source.id, claim.fence],
+            )
+            .await
     }
 
     /// discovered or spooled → quarantined: it cannot be archived, and says why. Its bytes stay where they are.

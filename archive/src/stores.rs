@@ -127,6 +127,7 @@ pub struct Store {
     bucket: Option<Bucket>,
     settings: Settings,
     health: Health,
+    looks: marker::Looks,
     versioning: Mutex<Option<Versioning>>,
     /// Puts were answered with a version, which may mean that it is kept.
     answers_versions: AtomicBool,
@@ -162,6 +163,7 @@ impl Store {
             bucket,
             settings,
             health: Health::default(),
+            looks: marker::Looks::default(),
             versioning: Mutex::default(),
             answers_versions: AtomicBool::default(),
             told: Mutex::default(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use archive::{Archive, CoreServer, Error as ArchiveError, ShutStore, SourceClaim};
 use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::landing::{Landing, WaitingRoom};
@@ -103,6 +103,10 @@ impl Lane {
     pub(crate) async fn work_until_idle(self: &Arc<Self>, stop: &CancellationToken) -> Result<Collected, Error> {
         let (mut in_work, mut collected, mut failed) = (JoinSet::new(), Collected::default(), None);
         loop {
+            // What has ended meanwhile makes room too: claims are made at once, not one by one.
+            while let Some(ended) = in_work.try_join_next() {
+                collected.count(self.ended(ended));
+            }
             let room = self.shared.config.claims_per_core_server.saturating_sub(in_work.len() as u32);
             if room > 0 && failed.is_none() && !stop.is_cancelled() {
                 match self.claim(room).await {
@@ -119,15 +123,18 @@ impl Lane {
                 () = tokio::time::sleep(self.shared.config.scan_interval) => continue,
             };
             match ended {
-                Some(Ok(ended)) => collected.count(ended),
-                Some(Err(error)) => {
-                    // Its claim ends with its lease, and it is tried again.
-                    tracing::error!(core_server = self.server().core.name, "work on a source ended: {error}");
-                    collected.count(Ended::Retried);
-                }
+                Some(ended) => collected.count(self.ended(ended)),
                 None => return failed.map_or(Ok(collected), |error| Err(error.into())),
             }
         }
+    }
+
+    fn ended(&self, work: Result<Ended, JoinError>) -> Ended {
+        work.unwrap_or_else(|error| {
+            // Its claim ends with its lease, and it is tried again.
+            tracing::error!(core_server = self.server().core.name, "work on a source ended: {error}");
+            Ended::Retried
+        })
     }
 
     /// Claims work. While there is no room in the landing zone only what lies there already is worked on.

@@ -5,8 +5,8 @@
 //! that takes something away says so in its first line (`-- contract`) and raises `compatible_from`, which refuses
 //! programs that are older.
 
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Connection, SqlSafeStr};
 
 use super::{Db, Row, Tx, params};
 use crate::clock::Instant;
@@ -33,12 +33,17 @@ pub(super) async fn migrate(db: &Db, known: &[(i64, &'static str, &'static str)]
     // What a newer program has added is not ours to know: `check` has found that we may work beside it.
     let migrator = Migrator { migrations: migrations.collect(), ignore_missing: true, ..Migrator::DEFAULT };
     let run = async || match db {
-        Db::Sqlite { writer, .. } => migrator.run(writer).await,
-        Db::Postgres(pool) => migrator.run(pool).await,
+        Db::Sqlite { writer, .. } => {
+            let mut connection = writer.connect().await?;
+            let run = migrator.run(&mut connection).await;
+            connection.close().await?;
+            run.map_err(Error::Migration)
+        }
+        Db::Postgres(pool) => migrator.run(pool).await.map_err(Error::Migration),
     };
     // Two that start at the same moment may get in each other's way once: SQLite has no lock for this.
     if run().await.is_err() {
-        run().await.map_err(Error::Migration)?;
+        run().await?;
     }
     advise_planner(db).await
 }

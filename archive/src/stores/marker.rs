@@ -1,10 +1,12 @@
 //! The marker: an object that says which store this is and whose, so that an unmounted disk or a restored copy of the
 //! catalogue never writes into, or purges, a store that is not its own.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::health::For;
-use super::{Store, parse_key};
+use super::{Store, Trouble, parse_key};
 use crate::error::{Error, Result};
 use crate::id::{CatalogueId, StoreId};
 
@@ -22,6 +24,50 @@ fn marker(store: StoreId, catalogue: CatalogueId) -> String {
 pub(crate) struct Marked {
     pub(crate) store: StoreId,
     pub(crate) catalogue: CatalogueId,
+}
+
+/// The looks at a store's marker, one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    /// How many have begun.
+    begun: AtomicU64,
+    /// The number of the last one that has ended, and what it found.
+    last: tokio::sync::Mutex<Option<(u64, Found)>>,
+}
+
+/// What a look found, for the others who wait for it.
+#[derive(Debug)]
+enum Found {
+    Ours,
+    Wrong(String, String),
+    Unavailable(String, Trouble, String),
+    /// Whoever wants to know looks again.
+    Other,
+}
+
+impl Found {
+    fn of(found: &Result<()>) -> Self {
+        match found {
+            Ok(()) => Self::Ours,
+            Err(Error::Marker { store, what }) => Self::Wrong(store.clone(), what.clone()),
+            Err(Error::StoreUnavailable { store, trouble, what }) => {
+                Self::Unavailable(store.clone(), *trouble, what.clone())
+            }
+            Err(_) => Self::Other,
+        }
+    }
+
+    fn share(&self) -> Option<Result<()>> {
+        match self {
+            Self::Ours => Some(Ok(())),
+            Self::Wrong(store, what) => Some(Err(Error::Marker { store: store.clone(), what: what.clone() })),
+            Self::Unavailable(store, trouble, what) => {
+                let (store, trouble, what) = (store.clone(), *trouble, what.clone());
+                Some(Err(Error::StoreUnavailable { store, trouble, what }))
+            }
+            Self::Other => None,
+        }
+    }
 }
 
 impl Store {
@@ -77,11 +123,27 @@ impl Store {
         Ok(id.filter(|id| marker(*id, catalogue) == text))
     }
 
-    /// Looks whether this is still the store that the catalogue means.
+    /// Looks whether this is still the store that the catalogue means. Those who ask while somebody looks share the next
+    /// look, which begins after they asked: a bucket is not asked for each of them.
     ///
     /// # Errors
     /// [`Error::Marker`] when it is not, or when its disk is not mounted; [`Error::StoreUnavailable`].
     pub(crate) async fn check_marker(&self, catalogue: CatalogueId) -> Result<()> {
+        let asked = self.looks.begun.load(Ordering::SeqCst);
+        let mut last = self.looks.last.lock().await;
+        if let Some((begun, found)) = &*last
+            && *begun > asked
+            && let Some(found) = found.share()
+        {
+            return found;
+        }
+        let begun = self.looks.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let found = self.look_at_marker(catalogue).await;
+        *last = Some((begun, Found::of(&found)));
+        found
+    }
+
+    async fn look_at_marker(&self, catalogue: CatalogueId) -> Result<()> {
         let what = match self.get_bytes(KEY).await? {
             Some(bytes) if bytes == marker(self.id(), catalogue).as_bytes() => {
                 self.note_marker(None);

@@ -35,6 +35,8 @@ impl S3Server {
             let connections = TaskTracker::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let service = service.clone();
+                // Else each answer whose head and body are written apart waits 40 ms for the client's acknowledgement.
+                let _ = stream.set_nodelay(true);
                 connections.spawn(async move {
                     let stream = hyper_util::rt::TokioIo::new(stream);
                     let server = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
@@ -114,6 +116,7 @@ impl FaultProxy {
             // What stalls ends with the set, and the set with the proxy.
             let mut running = tokio::task::JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
+                let _ = client.set_nodelay(true);
                 running.spawn(pass_on(client, server, Arc::clone(&of_connections)));
                 while running.try_join_next().is_some() {}
             }
@@ -188,6 +191,7 @@ async fn pass_on(mut client: TcpStream, server: SocketAddr, rules: Arc<Mutex<Rul
         Some(Fault::LoseAnswer) | None => {}
     }
     let mut upstream = TcpStream::connect(server).await?;
+    upstream.set_nodelay(true)?;
     // The answer ends where the connection does: nothing else needs to be understood.
     let head = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
     upstream.write_all(head.as_bytes()).await?;
