@@ -31,7 +31,7 @@ bench-audio: setup-build ## what transcoding costs and how it sounds (ARGS=FILES
 		$(CARGO) run --locked --release -p audio --example bench -- $(ARGS)
 
 bench-archive: setup-build setup-test ## archiving beside bare writing, and searches, as the archive grows (ARGS="ingest N", ARGS="search N")
-	@tests/services/postgres measure $(CARGO) run --locked --release -p archive --example bench -- $(ARGS)
+	@tests/services/postgres measure $(CARGO) run --locked --release -p archive --features testing --example bench -- $(ARGS)
 
 fuzz: setup-build setup-fuzz ## try decoders and encoders with broken and random files (ARGS="SECONDS TARGET...", 10 s each)
 	@.ci/fuzz $(ARGS)

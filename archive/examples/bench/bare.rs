@@ -13,16 +13,15 @@ use object_store::path::Path as Key;
 use object_store::{ObjectStoreExt, PutPayload};
 
 use crate::Outcome;
-use crate::ingest::WRITERS;
 
 /// Files, fsynced, with the directory that names them, by as many threads as there are writers.
-pub(crate) fn to_disk(directory: &Path, recordings: usize, bytes: &[u8]) -> Outcome<Duration> {
+pub(crate) fn to_disk(directory: &Path, writers: usize, recordings: usize, bytes: &[u8]) -> Outcome<Duration> {
     let next = AtomicUsize::new(0);
     let begun = Instant::now();
     std::thread::scope(|scope| {
-        let writers: Vec<_> =
-            (0..WRITERS).map(|_| scope.spawn(|| write_files(directory, &next, recordings, bytes))).collect();
-        writers.into_iter().try_for_each(|writer| writer.join().map_err(|_| "a writer panicked")?)
+        let threads: Vec<_> =
+            (0..writers).map(|_| scope.spawn(|| write_files(directory, &next, recordings, bytes))).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a writer panicked")?)
     })?;
     Ok(begun.elapsed())
 }
@@ -46,7 +45,7 @@ fn write_files(directory: &Path, next: &AtomicUsize, recordings: usize, bytes: &
 }
 
 /// Single puts into the same S3 server, as many at a time as there are writers.
-pub(crate) async fn to_s3(config: &StoreConfig, recordings: usize, bytes: &[u8]) -> Outcome<Duration> {
+pub(crate) async fn to_s3(config: &StoreConfig, writers: usize, recordings: usize, bytes: &[u8]) -> Outcome<Duration> {
     let mut builder = AmazonS3Builder::new().with_url(&config.url);
     for (key, value) in &config.options {
         builder = builder.with_config(key.parse()?, value);
@@ -54,10 +53,10 @@ pub(crate) async fn to_s3(config: &StoreConfig, recordings: usize, bytes: &[u8])
     let (store, next, payload) =
         (Arc::new(builder.build()?), Arc::new(AtomicUsize::new(0)), PutPayload::from(bytes.to_vec()));
     let begun = Instant::now();
-    let mut writers = tokio::task::JoinSet::new();
-    for _ in 0..WRITERS {
+    let mut working = tokio::task::JoinSet::new();
+    for _ in 0..writers {
         let (store, next, payload) = (Arc::clone(&store), Arc::clone(&next), payload.clone());
-        writers.spawn(async move {
+        working.spawn(async move {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 if n >= recordings {
@@ -68,7 +67,7 @@ pub(crate) async fn to_s3(config: &StoreConfig, recordings: usize, bytes: &[u8])
             }
         });
     }
-    while let Some(ended) = writers.join_next().await {
+    while let Some(ended) = working.join_next().await {
         ended??;
     }
     Ok(begun.elapsed())

@@ -1,20 +1,20 @@
 //! Where a run keeps what it makes: an empty catalogue of either engine, an empty store of either kind.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use archive::testing::S3Server;
 use archive::{Actor, Archive, Declaration, Options, Pbx, Scope, StoreConfig};
-use s3s::service::S3ServiceBuilder;
 use serde_json::json;
 use sqlx::Connection;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::Outcome;
 
 /// PBXs of the platform: a few recordings a second make so many of them busy.
 pub(crate) const PBXS: usize = 1_000;
 const PBXS_OF_A_TENANT: usize = 5;
+/// Core servers that are declared; a run takes as many of them as it is told.
+pub(crate) const CORE_SERVERS: usize = 8;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Engine {
@@ -75,10 +75,10 @@ impl StoreKind {
     }
 }
 
-/// An empty store, and the server that it needs.
+/// An empty store, and the server that it needs: one in this process, whose CPU time is part of the run's, bare or not.
 pub(crate) struct Place {
     pub(crate) config: StoreConfig,
-    _server: Option<AbortOnDropHandle<()>>,
+    _server: Option<S3Server>,
 }
 
 impl Place {
@@ -90,8 +90,8 @@ impl Place {
                 Ok(Self { config: StoreConfig { name: "disk".to_owned(), url, options: vec![] }, _server: None })
             }
             StoreKind::S3 => {
-                let (address, server) = serve_s3(&directory).await?;
-                let endpoint = format!("http://{address}");
+                let server = S3Server::start(&directory).await;
+                let endpoint = format!("http://{}", server.address);
                 let options = [
                     ("endpoint", endpoint.as_str()),
                     ("region", "us-east-1"),
@@ -107,29 +107,6 @@ impl Place {
     }
 }
 
-/// An S3 server in this process, on a bucket below a directory. Its CPU time is part of the run's, bare or not.
-async fn serve_s3(directory: &Path) -> Outcome<(SocketAddr, AbortOnDropHandle<()>)> {
-    std::fs::create_dir_all(directory.join("recordings"))?;
-    let files = s3s_fs::FileSystem::new(directory).map_err(|error| format!("{error:?}"))?;
-    let mut builder = S3ServiceBuilder::new(files);
-    builder.set_auth(s3s::auth::SimpleAuth::from_single("access", "secret"));
-    let service = builder.build();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let accept = async move {
-        let connections = TaskTracker::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = service.clone();
-            connections.spawn(async move {
-                let stream = hyper_util::rt::TokioIo::new(stream);
-                let server = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
-                let _ = server.serve_connection(stream, service).await;
-            });
-        }
-    };
-    Ok((address, AbortOnDropHandle::new(TaskTracker::new().spawn(accept))))
-}
-
 /// Opens the archive and declares the platform; its PBXs, in the order of their codes.
 pub(crate) async fn open(database_url: &str, store: StoreConfig) -> Outcome<(Arc<Archive>, Vec<Pbx>)> {
     let archive = Arc::new(Archive::open(Options::new(database_url, vec![store], "bench")).await?);
@@ -143,7 +120,9 @@ pub(crate) async fn open(database_url: &str, store: StoreConfig) -> Outcome<(Arc
         "pbxs": (0..PBXS).map(|n| json!({
             "code": pbx_code(n), "name": format!("PBX {n}"), "tenant": format!("tenant-{:04}", n / PBXS_OF_A_TENANT),
         })).collect::<Vec<_>>(),
-        "core_servers": [{ "name": "core-1", "spool": "/nowhere", "layout": "asterisk" }],
+        "core_servers": (1..=CORE_SERVERS).map(|n| json!({
+            "name": format!("core-{n}"), "spool": format!("/nowhere/{n}"), "layout": "asterisk",
+        })).collect::<Vec<_>>(),
     }))?;
     archive.apply(&Actor::command_line(), &declaration).await?;
     let pbxs = archive.list_pbxs(Scope::Platform).await?;
