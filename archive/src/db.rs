@@ -223,19 +223,6 @@ impl Db {
         }
     }
 
-    /// One statement that changes something and answers with rows.
-    pub(crate) async fn change_returning(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
-        match self {
-            Self::Sqlite { .. } => {
-                let mut tx = self.begin().await?;
-                let rows = tx.fetch_all(sql, params).await?;
-                tx.commit().await?;
-                Ok(rows)
-            }
-            Self::Postgres(_) => self.fetch_all(sql, params).await,
-        }
-    }
-
     /// One statement that must change exactly one row, which it names by its key: the guard of a state change that is no
     /// part of a larger one.
     ///
