@@ -61,9 +61,8 @@ fn run_as_nobody(fonoteca: &Fonoteca, arguments: &[&str]) -> std::process::Outpu
     command.args(arguments).env("FONOTECA_CONFIG", fonoteca.path("fonoteca.toml")).output().unwrap()
 }
 
-// Fault 25.
 #[tokio::test]
-async fn a_catalogue_that_can_only_be_read_or_is_damaged_is_refused_with_one_line() {
+async fn fault_25_a_catalogue_that_can_only_be_read_or_is_damaged_is_refused_with_one_line() {
     let fonoteca = Fonoteca::new(Engine::Sqlite);
     let catalogue = fonoteca.directory.path().join("data/catalogue.db");
     let mode = |path: &std::path::Path, mode| {
@@ -88,9 +87,9 @@ async fn a_catalogue_that_can_only_be_read_or_is_damaged_is_refused_with_one_lin
     fonoteca.finish();
 }
 
-// Fault 25: what a power cut left at the end of the write-ahead log was never acknowledged.
+// What a power cut left at the end of the write-ahead log was never acknowledged.
 #[tokio::test]
-async fn a_torn_end_of_the_write_ahead_log_loses_nothing_that_was_archived() {
+async fn fault_25_a_torn_end_of_the_write_ahead_log_loses_nothing_that_was_archived() {
     let fonoteca = Fonoteca::new(Engine::Sqlite);
     fonoteca.record("acme", WAV, now() - 3600, 1);
     let service = fonoteca.serve();
@@ -139,9 +138,8 @@ impl Drop for OwnPostgres {
     }
 }
 
-// Fault 24.
 #[tokio::test]
-async fn a_postgres_that_dies_in_the_middle_stops_nobody_who_listens_and_the_work_goes_on_after_it() {
+async fn fault_24_a_postgres_that_dies_in_the_middle_stops_nobody_who_listens_and_the_work_goes_on_after_it() {
     let postgres = OwnPostgres::start();
     let fonoteca = Fonoteca::on_database(&postgres.url);
     // Nobody's PBX: kept as it came, and too long for the buffers between us.

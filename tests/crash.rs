@@ -17,13 +17,13 @@ const LEAVING: [&str; 3] = ["expired", "purge begun", "objects dropped"];
 const MOVING: [&str; 4] = ["moves begun", "copy row written", "copies put", "copies live"];
 
 on_both_engines!(
-    killed_at_each_step_of_arriving_nothing_is_lost_or_doubled,
-    killed_at_each_step_of_leaving_the_next_run_goes_on,
-    killed_at_each_step_of_moving_the_next_run_goes_on,
-    killed_while_serving_the_next_process_goes_on,
+    fault_01_killed_at_each_step_of_arriving_nothing_is_lost_or_doubled,
+    fault_01_and_28_killed_at_each_step_of_leaving_the_next_run_goes_on,
+    fault_01_killed_at_each_step_of_moving_the_next_run_goes_on,
+    fault_01_killed_while_serving_the_next_process_goes_on,
 );
 
-async fn killed_at_each_step_of_arriving_nothing_is_lost_or_doubled(engine: Engine) {
+async fn fault_01_killed_at_each_step_of_arriving_nothing_is_lost_or_doubled(engine: Engine) {
     let fonoteca = Fonoteca::new(engine);
     for (n, point) in ARRIVING.into_iter().enumerate() {
         let source = fonoteca.record("acme", WAV, now() - 3600, 2 * n as u32);
@@ -42,7 +42,7 @@ async fn killed_at_each_step_of_arriving_nothing_is_lost_or_doubled(engine: Engi
     fonoteca.finish();
 }
 
-async fn killed_at_each_step_of_leaving_the_next_run_goes_on(engine: Engine) {
+async fn fault_01_and_28_killed_at_each_step_of_leaving_the_next_run_goes_on(engine: Engine) {
     let fonoteca = Fonoteca::new(engine);
     for (n, point) in LEAVING.into_iter().enumerate() {
         fonoteca.record("acme", WAV, now() - 3600, 2 * n as u32);
@@ -65,7 +65,7 @@ async fn killed_at_each_step_of_leaving_the_next_run_goes_on(engine: Engine) {
     fonoteca.finish();
 }
 
-async fn killed_at_each_step_of_moving_the_next_run_goes_on(engine: Engine) {
+async fn fault_01_killed_at_each_step_of_moving_the_next_run_goes_on(engine: Engine) {
     let fonoteca = Fonoteca::new(engine);
     fonoteca.configure_stores(&["disk", "second"]);
     fonoteca.declare_tier(&["disk"], "moves = [{ after_days = 10, to = [\"second\"] }]");
@@ -93,7 +93,7 @@ async fn killed_at_each_step_of_moving_the_next_run_goes_on(engine: Engine) {
     fonoteca.finish();
 }
 
-async fn killed_while_serving_the_next_process_goes_on(engine: Engine) {
+async fn fault_01_killed_while_serving_the_next_process_goes_on(engine: Engine) {
     let fonoteca = Fonoteca::new(engine);
     for n in 0..12 {
         fonoteca.record(["acme", "borealis", "cobalt"][n % 3], [WAV, GSM][n % 2], now() - 3600, n as u32);

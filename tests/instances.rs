@@ -36,9 +36,8 @@ async fn wait_until(fonoteca: &Fonoteca, sql: &str, expected: &str) {
 
 const ARCHIVED: &str = "SELECT count(*) FROM recordings WHERE state = 'archived'";
 
-// Fault 22.
 #[tokio::test]
-async fn two_instances_race_for_sources_and_for_rotation_and_each_recording_comes_and_goes_once() {
+async fn fault_22_two_instances_race_for_sources_and_for_rotation_and_each_recording_comes_and_goes_once() {
     let fonoteca = platform();
     record(&fonoteca, 24);
     let (a, b) = (fonoteca.serve_as("a", ""), fonoteca.serve_as("b", ""));
@@ -70,7 +69,7 @@ async fn two_instances_race_for_sources_and_for_rotation_and_each_recording_come
 }
 
 #[tokio::test]
-async fn what_a_killed_instance_had_spooled_or_claimed_is_done_by_another() {
+async fn fault_01_what_a_killed_instance_had_spooled_or_claimed_is_done_by_another() {
     let fonoteca = platform();
     record(&fonoteca, 6);
     fonoteca.serve_until_killed_at("a", "collector", "spooled");
@@ -113,9 +112,8 @@ async fn an_instance_whose_catalogue_was_moved_while_it_slept_says_so_and_ends()
     fonoteca.finish();
 }
 
-// Fault 23.
 #[tokio::test]
-async fn an_instance_that_slept_beyond_its_lease_commits_nothing() {
+async fn fault_23_an_instance_that_slept_beyond_its_lease_commits_nothing() {
     for point in ["fetched", "object put"] {
         let fonoteca = platform();
         record(&fonoteca, 1);
@@ -138,7 +136,7 @@ async fn an_instance_that_slept_beyond_its_lease_commits_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_finished_in_time_is_given_back_and_done_by_another() {
+async fn fault_37_what_cannot_be_finished_in_time_is_given_back_and_done_by_another() {
     let fonoteca = platform();
     let hasty = std::fs::read_to_string(fonoteca.path("a.toml")).unwrap();
     std::fs::write(fonoteca.path("a.toml"), format!("shutdown_timeout = \"50 ms\"\n{hasty}")).unwrap();

@@ -8,9 +8,9 @@ const WAV: &str = "asterisk-22/monitor/acme/2026/11/21/out-102-101-20261121-0739
 /// A well-formed id of nothing.
 const NOBODY: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
-on_both_engines!(two_tenants_are_strangers_by_http, two_tenants_are_strangers_by_ftp);
+on_both_engines!(fault_38_two_tenants_are_strangers_by_http, fault_38_two_tenants_are_strangers_by_ftp);
 
-async fn two_tenants_are_strangers_by_http(engine: Engine) {
+async fn fault_38_two_tenants_are_strangers_by_http(engine: Engine) {
     let fonoteca = Fonoteca::new(engine);
     for (n, pbx) in ["acme", "borealis", "cobalt"].into_iter().enumerate() {
         fonoteca.record(pbx, WAV, now() - 600, n as u32);
@@ -48,7 +48,7 @@ async fn two_tenants_are_strangers_by_http(engine: Engine) {
     fonoteca.finish();
 }
 
-async fn two_tenants_are_strangers_by_ftp(engine: Engine) {
+async fn fault_38_two_tenants_are_strangers_by_ftp(engine: Engine) {
     let fonoteca = Fonoteca::new(engine);
     fonoteca.record("acme", WAV, now() - 600, 1);
     fonoteca.record("cobalt", GSM, now() - 600, 2);

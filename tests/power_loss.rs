@@ -1,5 +1,5 @@
 //! The power fails while recordings arrive and while they are purged: what the disk had not promised to keep is gone,
-//! and yet nothing that was acknowledged is lost, and nothing comes back (fault 2 of the table in `faults.rs`).
+//! and yet nothing that was acknowledged is lost, and nothing comes back.
 //!
 //! strace tells what Fonoteca did to its disk, and in which order; `disk` forgets of it what no `fsync` covers. What is
 //! left is what a machine finds after the power came back.

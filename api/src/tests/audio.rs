@@ -59,7 +59,7 @@ async fn head_answers_the_headers_of_get_and_is_no_download() {
 }
 
 #[tokio::test]
-async fn every_single_range_is_answered_as_the_rfc_says() {
+async fn fault_33_every_single_range_is_answered_as_the_rfc_says() {
     let (http, path) = start().await;
     for (range, status, content_range, body) in [
         ("bytes=0-0", 206, Some("bytes 0-0/20"), &AUDIO[..1]),
@@ -89,7 +89,7 @@ async fn every_single_range_is_answered_as_the_rfc_says() {
 }
 
 #[tokio::test]
-async fn conditions_spare_what_the_caller_has_and_never_join_two_recordings() {
+async fn fault_33_conditions_spare_what_the_caller_has_and_never_join_two_recordings() {
     let (http, path) = start().await;
     let etag = http.get("tenant", &path).await.header("etag").expect("etag").to_owned();
     let date = "Sat, 21 Nov 2026 12:00:00 GMT";

@@ -62,7 +62,7 @@ fn ask_with_id(method: &str, login: &str, path: &str, id: &str) -> Request<Body>
 }
 
 #[tokio::test]
-async fn no_route_tells_a_foreign_id_from_one_that_does_not_exist() {
+async fn fault_38_no_route_tells_a_foreign_id_from_one_that_does_not_exist() {
     let http = Http::start().await;
     let foreign = Foreign::make(&http).await;
     let mut tried = 0;
@@ -95,7 +95,7 @@ async fn no_route_tells_a_foreign_id_from_one_that_does_not_exist() {
 }
 
 #[tokio::test]
-async fn no_list_shows_or_admits_anything_foreign() {
+async fn fault_38_no_list_shows_or_admits_anything_foreign() {
     let http = Http::start().await;
     let foreign = Foreign::make(&http).await;
     let cobalt = http.t.tenant("cobalt").await.id.to_string();
@@ -121,7 +121,7 @@ async fn no_list_shows_or_admits_anything_foreign() {
 }
 
 #[tokio::test]
-async fn no_body_reaches_anything_foreign() {
+async fn fault_38_no_body_reaches_anything_foreign() {
     let http = Http::start().await;
     let foreign = Foreign::make(&http).await;
     let cobalt = http.t.tenant("cobalt").await.id.to_string();

@@ -20,7 +20,7 @@ async fn start() -> Http {
 }
 
 #[tokio::test]
-async fn a_slow_download_across_a_tier_move_gets_every_byte() {
+async fn fault_33_a_slow_download_across_a_tier_move_gets_every_byte() {
     let http = start().await;
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let id = http.record("acme", "1.1", &bytes).await;

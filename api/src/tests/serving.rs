@@ -122,7 +122,7 @@ async fn a_download_aborted_midway_is_audited_as_incomplete() {
 }
 
 #[tokio::test]
-async fn stopping_lets_a_download_finish_within_the_grace() {
+async fn fault_37_stopping_lets_a_download_finish_within_the_grace() {
     let t = TestArchive::start().await;
     let id = large_recording(&t).await;
     let serving = Serving::start(&t.archive, local()).await;
@@ -138,7 +138,7 @@ async fn stopping_lets_a_download_finish_within_the_grace() {
 }
 
 #[tokio::test]
-async fn stopping_cuts_a_client_that_does_not_read_and_still_audits_it() {
+async fn fault_37_stopping_cuts_a_client_that_does_not_read_and_still_audits_it() {
     for (grace, at_once) in [(Duration::from_millis(50), false), (Duration::from_secs(86_400), true)] {
         let t = TestArchive::start().await;
         let id = large_recording(&t).await;
@@ -157,7 +157,7 @@ async fn stopping_cuts_a_client_that_does_not_read_and_still_audits_it() {
 }
 
 #[tokio::test]
-async fn a_connection_that_stands_still_is_closed() {
+async fn fault_33_a_connection_that_stands_still_is_closed() {
     let t = TestArchive::start().await;
     let config =
         Config { request_timeout: Duration::from_millis(50), stall_timeout: Duration::from_millis(100), ..local() };
@@ -172,7 +172,7 @@ async fn a_connection_that_stands_still_is_closed() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_most_wait_for_their_turn() {
+async fn fault_33_connections_beyond_the_most_wait_for_their_turn() {
     let t = TestArchive::start().await;
     let serving = Serving::start(&t.archive, Config { max_connections: 1, ..local() }).await;
     let mut first = TcpStream::connect(&serving.api).await.expect("connect");

@@ -79,8 +79,8 @@ fn encode(path: &Path, format: Format, seconds: u64) {
 
 /// Sizes, counts and lengths of 2³² or so, wherever a header could have one: nothing is taken at its word.
 #[test]
-fn a_header_that_promises_four_billion_of_anything_gets_no_memory_for_it() {
-    if !is_alone("a_header_that_promises_four_billion_of_anything_gets_no_memory_for_it") {
+fn fault_31_a_header_that_promises_four_billion_of_anything_gets_no_memory_for_it() {
+    if !is_alone("fault_31_a_header_that_promises_four_billion_of_anything_gets_no_memory_for_it") {
         return;
     }
     const PROMISES: [[u8; 4]; 3] = [[0xff; 4], [0x7f, 0xff, 0xff, 0xff], [0xff, 0xff, 0xff, 0x7f]];

@@ -69,7 +69,7 @@ async fn what_cannot_be_decoded_is_kept_as_it_came_and_says_why() {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_kept_as_it_came() {
+async fn fault_31_what_takes_too_long_is_kept_as_it_came() {
     let directory = tempfile::tempdir().unwrap();
     let job = job(&[0; 4_000_000], "a.sln", directory.path());
     let kept = prepare_within(Config { transcode_timeout: Duration::ZERO, ..Config::default() }, &job).await.unwrap();
@@ -78,7 +78,7 @@ async fn what_takes_too_long_is_kept_as_it_came() {
 }
 
 #[tokio::test]
-async fn an_endless_recording_ends_at_its_limit_and_the_next_is_transcoded() {
+async fn fault_31_an_endless_recording_ends_at_its_limit_and_the_next_is_transcoded() {
     let directory = tempfile::tempdir().unwrap();
     let mut endless = job(b"", "a.sln", directory.path());
     let file = File::options().write(true).open(&endless.source).unwrap();
@@ -110,7 +110,7 @@ async fn a_recording_of_years_does_not_keep_a_stopping_instance() {
 }
 
 #[tokio::test]
-async fn what_a_decoder_panics_at_is_kept_as_it_came() {
+async fn fault_31_what_a_decoder_panics_at_is_kept_as_it_came() {
     let directory = tempfile::tempdir().unwrap();
     let job = job(&wav(1, 300), "a.wav", directory.path());
     std::fs::write(&job.encoded, b"half").unwrap();

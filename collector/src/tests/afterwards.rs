@@ -60,7 +60,7 @@ async fn a_source_older_than_the_enrolment_stays_until_an_operator_confirms() {
 }
 
 #[tokio::test]
-async fn a_source_that_has_changed_since_it_was_fetched_stays() {
+async fn fault_15_a_source_that_has_changed_since_it_was_fetched_stays() {
     let (rig, file) = archived(AfterArchive::Delete { after_s: 60 }).await;
     let (listed, _) = (fs::metadata(&file).unwrap(), rig.t.clock.advance(DAY));
     // Other bytes under the same name, size and time.
@@ -72,7 +72,7 @@ async fn a_source_that_has_changed_since_it_was_fetched_stays() {
 }
 
 #[tokio::test]
-async fn a_source_that_somebody_writes_to_stays_and_what_is_added_is_another_recording() {
+async fn fault_15_a_source_that_somebody_writes_to_stays_and_what_is_added_is_another_recording() {
     let (rig, file) = archived(AfterArchive::Delete { after_s: 60 }).await;
     rig.t.clock.advance(DAY);
     let writer = fs::File::options().append(true).open(&file).unwrap();

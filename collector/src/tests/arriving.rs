@@ -90,7 +90,7 @@ async fn an_unknown_pbx_is_archived_as_it_came() {
 }
 
 #[tokio::test]
-async fn the_same_recording_offered_again_is_recognised_and_silence_is_not_mistaken_for_it() {
+async fn fault_19_the_same_recording_offered_again_is_recognised_and_silence_is_not_mistaken_for_it() {
     let rig = Rig::start().await;
     let bytes = wav(2, 0);
     rig.put(CALL, &bytes);
@@ -107,7 +107,7 @@ async fn the_same_recording_offered_again_is_recognised_and_silence_is_not_mista
 }
 
 #[tokio::test]
-async fn a_file_that_a_process_holds_open_is_left_alone_however_long_it_stands_still() {
+async fn fault_14_a_file_that_a_process_holds_open_is_left_alone_however_long_it_stands_still() {
     let rig = Rig::start().await;
     let name = |extension: &str| format!("acme/1795246782.{}.{extension}", std::process::id());
     let gsm =
@@ -166,7 +166,7 @@ async fn links_and_hidden_files_are_not_collected() {
 }
 
 #[tokio::test]
-async fn a_dead_core_server_does_not_stop_the_others() {
+async fn fault_16_a_dead_core_server_does_not_stop_the_others() {
     let rig = Rig::start().await;
     rig.add_core_server("dead", &rig.t.directory.path().join("nowhere"), "asterisk").await;
     rig.put(CALL, &wav(1, 300));

@@ -30,7 +30,7 @@ async fn a_process_that_is_to_be_killed() {
 }
 
 #[tokio::test]
-async fn killed_at_any_step_and_started_anew_each_recording_is_archived_once() {
+async fn fault_01_killed_at_any_step_and_started_anew_each_recording_is_archived_once() {
     for step in STEPS {
         let rig = Rig::start().await;
         rig.put("acme/1795246782.1.wav", &wav(1, 300));

@@ -61,7 +61,7 @@ async fn what_is_lost_or_damaged_in_the_landing_zone_is_fetched_again() {
 }
 
 #[tokio::test]
-async fn a_killed_process_is_taken_over_at_once_wherever_it_was() {
+async fn fault_01_a_killed_process_is_taken_over_at_once_wherever_it_was() {
     let rig = Rig::start().await;
     let bytes = wav(2, 300);
     for n in 0..4 {
@@ -154,7 +154,7 @@ async fn what_another_instance_took_over_stays_here_until_that_one_has_ended_it(
 }
 
 #[tokio::test]
-async fn two_instances_share_the_work_and_archive_each_recording_once() {
+async fn fault_22_two_instances_share_the_work_and_archive_each_recording_once() {
     let rig = Rig::start().await;
     for n in 0..20 {
         rig.put(&format!("acme/1795246782.{n}.wav"), &wav(1, 300 + n));
@@ -217,7 +217,7 @@ async fn an_outage_does_not_count_against_what_fails_after_it() {
 }
 
 #[tokio::test]
-async fn what_was_discovered_while_the_clock_was_ahead_does_not_wait_for_that_time() {
+async fn fault_21_what_was_discovered_while_the_clock_was_ahead_does_not_wait_for_that_time() {
     let rig = Rig::start().await;
     rig.put(CALL, &wav(2, 300));
     let right = rig.t.now();

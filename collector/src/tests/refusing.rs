@@ -10,7 +10,7 @@ use super::rig::{Rig, fixtures, wav};
 const CALL: &str = "acme/2026/11/21/out-102-101-20261121-073942-1795246782.0.wav";
 
 #[tokio::test]
-async fn what_is_empty_or_no_audio_is_quarantined_and_stops_nothing() {
+async fn fault_31_what_is_empty_or_no_audio_is_quarantined_and_stops_nothing() {
     let rig = Rig::start().await;
     rig.put("acme/1795246782.1.wav", b"");
     rig.put("acme/1795246782.2.wav", &wav(0, 0));
@@ -38,7 +38,7 @@ async fn a_mislabelled_recording_is_what_its_bytes_say() {
 }
 
 #[tokio::test]
-async fn a_truncated_recording_is_kept_as_it_came_and_flagged() {
+async fn fault_31_a_truncated_recording_is_kept_as_it_came_and_flagged() {
     let rig = Rig::start().await;
     let bytes = &wav(4, 300)[..32_044];
     rig.put(CALL, bytes);
@@ -52,7 +52,7 @@ async fn a_truncated_recording_is_kept_as_it_came_and_flagged() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_decoded_is_kept_as_it_came_and_flagged() {
+async fn fault_31_what_cannot_be_decoded_is_kept_as_it_came_and_flagged() {
     let rig = Rig::start().await;
     // Audio by its name, of a kind that nothing here decodes, and no ffmpeg either.
     rig.put("acme/1795246782.1.siren7", &[7; 4096]);
@@ -78,7 +78,7 @@ async fn what_the_encoder_cannot_carry_is_kept_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_source_that_changed_is_superseded_by_what_it_became() {
+async fn fault_15_a_source_that_changed_is_superseded_by_what_it_became() {
     let rig = Rig::start().await;
     let file = rig.put(CALL, &wav(2, 300));
     rig.scan().await;
@@ -93,7 +93,7 @@ async fn a_source_that_changed_is_superseded_by_what_it_became() {
 }
 
 #[tokio::test]
-async fn a_source_that_changed_waits_until_what_it_became_is_known() {
+async fn fault_14_a_source_that_changed_waits_until_what_it_became_is_known() {
     let mut rig = Rig::start().await;
     rig.config.max_attempts = 2;
     let file = rig.put(CALL, &wav(2, 300));
@@ -110,7 +110,7 @@ async fn a_source_that_changed_waits_until_what_it_became_is_known() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_gone_says_so() {
+async fn fault_13_a_source_that_is_gone_says_so() {
     let rig = Rig::start().await;
     let file = rig.put(CALL, &wav(2, 300));
     rig.put("acme/2026/11/21/1795246790.1.wav", b"RIFF");
@@ -122,7 +122,7 @@ async fn a_source_that_is_gone_says_so() {
 }
 
 #[tokio::test]
-async fn a_spool_that_is_not_mounted_quarantines_nothing() {
+async fn fault_13_a_spool_that_is_not_mounted_quarantines_nothing() {
     let mut rig = Rig::start().await;
     rig.config.max_attempts = 1;
     rig.put(CALL, &wav(2, 300));

@@ -77,7 +77,7 @@ async fn a_panic_in_one_recording_harms_no_other() {
 }
 
 #[tokio::test]
-async fn work_that_does_not_come_back_is_given_up_and_its_thread_still_counts() {
+async fn fault_31_work_that_does_not_come_back_is_given_up_and_its_thread_still_counts() {
     let config = Config { transcode_timeout: Duration::from_millis(5), ..of(1) };
     let (workers, stop) = (workers(&config), CancellationToken::new());
     let (finish, finished) = mpsc::channel::<()>();

@@ -66,7 +66,7 @@ async fn a_client_walks_through_the_folders() {
 }
 
 #[tokio::test]
-async fn a_download_resumes_at_every_offset() {
+async fn fault_32_a_download_resumes_at_every_offset() {
     let door = Door::open(clear()).await;
     let bytes = long_recording();
     let (_, path) = door.record("acme", &bytes).await;
@@ -84,7 +84,7 @@ async fn a_download_resumes_at_every_offset() {
 
 /// libunftp forgets the offset only after a success.
 #[tokio::test]
-async fn an_offset_that_nobody_asked_for_never_cuts_off_a_beginning() {
+async fn fault_32_an_offset_that_nobody_asked_for_never_cuts_off_a_beginning() {
     let door = Door::open(clear()).await;
     let (_, path) = door.record("acme", b"all of it").await;
     let mut client = door.log_in("acme").await;
@@ -166,7 +166,7 @@ async fn each_download_leaves_one_row_in_the_audit() {
 }
 
 #[tokio::test]
-async fn a_slow_download_across_a_tier_move_gets_every_byte() {
+async fn fault_33_a_slow_download_across_a_tier_move_gets_every_byte() {
     let t = archive::testing::TestArchive::start().await.with_stores(&["disk", "second"]).await;
     t.set_tier(&["disk"], None, &[(30, &["second"])]).await;
     let door = Door::open_before(t, clear()).await;

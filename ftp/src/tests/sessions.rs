@@ -28,7 +28,7 @@ async fn connects_again(door: &Door) -> Client {
 }
 
 #[tokio::test]
-async fn one_client_too_many_is_turned_away_until_another_leaves() {
+async fn fault_32_one_client_too_many_is_turned_away_until_another_leaves() {
     for config in [Config { max_sessions: 2, ..clear() }, Config { max_sessions_per_address: 2, ..clear() }] {
         let door = Door::open(config).await;
         let (mut first, code) = reply_on_connect(&door).await;
@@ -51,7 +51,7 @@ async fn one_client_too_many_is_turned_away_until_another_leaves() {
 }
 
 #[tokio::test]
-async fn an_idle_session_is_closed() {
+async fn fault_32_an_idle_session_is_closed() {
     let door = Door::open(Config { idle_timeout: Duration::from_secs(1), ..clear() }).await;
     let mut client = door.log_in("acme").await;
     assert_eq!(client.reply().await.code, 221);
@@ -60,7 +60,7 @@ async fn an_idle_session_is_closed() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_is_given_up() {
+async fn fault_32_a_client_that_takes_nothing_is_given_up() {
     let door = Door::open(Config { idle_timeout: Duration::from_secs(1), ..clear() }).await;
     let (_, path) = door.record("acme", &vec![7; 24 * 1024 * 1024]).await;
     let mut client = door.log_in("acme").await;

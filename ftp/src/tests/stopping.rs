@@ -12,7 +12,7 @@ use crate::Config;
 const LARGE: usize = 24 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_stop_lets_a_running_download_finish() {
+async fn fault_37_a_stop_lets_a_running_download_finish() {
     let door = Door::open(clear()).await;
     let bytes: Vec<u8> = (0..LARGE).map(|n| (n / 1000) as u8).collect();
     let (_, path) = door.record("acme", &bytes).await;
@@ -36,7 +36,7 @@ async fn a_stop_lets_a_running_download_finish() {
 }
 
 #[tokio::test]
-async fn a_download_that_outlives_the_grace_period_is_cut_off() {
+async fn fault_37_a_download_that_outlives_the_grace_period_is_cut_off() {
     let door = Door::open(Config { shutdown_grace: Duration::from_millis(200), ..clear() }).await;
     let (_, path) = door.record("acme", &vec![7; LARGE]).await;
     let mut client = door.log_in("acme").await;

@@ -42,7 +42,7 @@ async fn a_session_ends_after_too_many_passwords() {
 }
 
 #[tokio::test]
-async fn another_pbxs_path_is_a_path_that_leads_nowhere() {
+async fn fault_38_another_pbxs_path_is_a_path_that_leads_nowhere() {
     let door = Door::open(clear()).await;
     let (_, own) = door.record("acme", b"own").await;
     let mut foreign = Vec::new();

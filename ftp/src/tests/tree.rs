@@ -154,7 +154,7 @@ async fn a_path_leads_to_what_its_id_says() {
 }
 
 #[tokio::test]
-async fn a_foreign_recording_is_nowhere_in_the_tree() {
+async fn fault_38_a_foreign_recording_is_nowhere_in_the_tree() {
     let t = TestArchive::start().await;
     let own = record(&t, "acme", "2026-11-20T08:00:00Z").await;
     for pbx in ["acme-lab", "borealis", "cobalt", "nobody-knows"] {

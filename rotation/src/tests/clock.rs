@@ -22,7 +22,7 @@ async fn refused(rotation: &Rotation) -> String {
 }
 
 #[tokio::test]
-async fn a_jump_forward_stops_expiry_and_purge_until_the_clock_is_right_again() {
+async fn fault_21_a_jump_forward_stops_expiry_and_purge_until_the_clock_is_right_again() {
     let t = TestArchive::start().await;
     let purging = record(&t, "acme", "purging", 100).await;
     t.clock.advance(31 * DAY);
@@ -54,7 +54,7 @@ async fn a_jump_forward_stops_expiry_and_purge_until_the_clock_is_right_again() 
 }
 
 #[tokio::test]
-async fn a_step_back_stops_expiry_until_the_clock_is_right_again() {
+async fn fault_21_a_step_back_stops_expiry_until_the_clock_is_right_again() {
     let t = TestArchive::start().await;
     let recording = record(&t, "acme", "one", 100).await;
     t.clock.advance(29 * DAY);
@@ -97,7 +97,7 @@ async fn an_operator_can_accept_the_clock_either_way() {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_inside_a_run_ends_it_and_is_no_evidence() {
+async fn fault_21_a_clock_that_jumps_inside_a_run_ends_it_and_is_no_evidence() {
     let t = TestArchive::start().await;
     for n in 0..9_u32 {
         record_at(&t, "acme", &n.to_string(), t.now().plus(n * MS), 100).await;

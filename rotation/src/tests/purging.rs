@@ -6,7 +6,7 @@ use archive::{Delivered, UsageClass};
 use super::fixture::*;
 
 #[tokio::test]
-async fn a_purge_waits_for_the_grace_period_and_its_tombstone_refuses_the_recording() {
+async fn fault_20_a_purge_waits_for_the_grace_period_and_its_tombstone_refuses_the_recording() {
     let t = TestArchive::start().await;
     let call = Call::new("acme", "once", t.now(), b"once only");
     let id = t.record(&call).await;
@@ -45,7 +45,7 @@ async fn the_grace_period_is_an_hour_at_least_whatever_is_configured() {
 }
 
 #[tokio::test]
-async fn an_object_that_cannot_be_removed_stops_no_other() {
+async fn fault_28_an_object_that_cannot_be_removed_stops_no_other() {
     let t = TestArchive::start().await;
     let mut recordings = Vec::new();
     for n in 0..8_u32 {

@@ -69,12 +69,12 @@ async fn one_instance_rotates_at_a_time() {
 }
 
 #[tokio::test]
-async fn two_instances_at_once_keep_the_quota_to_the_byte() {
+async fn fault_22_two_instances_at_once_keep_the_quota_to_the_byte() {
     race_two_rotations(TestArchive::start().await).await;
 }
 
 #[tokio::test]
-async fn two_instances_at_once_keep_the_quota_to_the_byte_on_postgres() {
+async fn fault_22_two_instances_at_once_keep_the_quota_to_the_byte_on_postgres() {
     race_two_rotations(TestArchive::start_on_postgres().await).await;
 }
 
@@ -129,7 +129,7 @@ async fn a_stop_ends_the_run_after_the_batch_at_hand() {
 
 /// Drops the run after the n-th recording expired: for each n the next run goes on where it ended.
 #[tokio::test]
-async fn a_run_that_ends_in_the_middle_is_resumed() {
+async fn fault_28_a_run_that_ends_in_the_middle_is_resumed() {
     let t = TestArchive::start().await;
     let recordings = due(&t, 14).await;
     let mut expired = Vec::new();
@@ -159,7 +159,7 @@ async fn a_run_that_ends_in_the_middle_is_resumed() {
 /// Drops runs at ever later moments, through expiring and purging, until one comes to its end: after each answer that
 /// they waited for.
 #[tokio::test]
-async fn a_run_can_be_dropped_at_any_point() {
+async fn fault_28_a_run_can_be_dropped_at_any_point() {
     let t = TestArchive::start().await;
     set_policy(&t, "acme", Some(1), None).await;
     let (mut recordings, mut ended, mut purged_by_dropped) = (0, false, 0);

@@ -101,7 +101,7 @@ async fn verified_at(t: &TestArchive, url: &str) -> std::sync::Arc<Archive> {
     archive
 }
 
-async fn a_catalogue_of_the_program_before_is_brought_up_to_date(engine: &str) {
+async fn fault_34_a_catalogue_of_the_program_before_is_brought_up_to_date(engine: &str) {
     let (t, url) = worked(engine).await;
     let first = Db::open_knowing(&url, None, FIRST).await.unwrap();
     // What the program before would have written: its own columns of every one of its tables.
@@ -113,7 +113,7 @@ async fn a_catalogue_of_the_program_before_is_brought_up_to_date(engine: &str) {
     archive.close().await.unwrap();
 }
 
-async fn what_the_program_before_writes_fits_into_the_schema_of_this_one(engine: &str) {
+async fn fault_34_what_the_program_before_writes_fits_into_the_schema_of_this_one(engine: &str) {
     let (t, url) = worked(engine).await;
     let first_url = match engine {
         "postgres" => new_postgres_database().await,
@@ -130,7 +130,7 @@ async fn what_the_program_before_writes_fits_into_the_schema_of_this_one(engine:
     verified_at(&t, &url).await.close().await.unwrap();
 }
 
-async fn a_catalogue_that_needs_a_newer_program_is_refused_with_one_line(engine: &str) {
+async fn fault_34_a_catalogue_that_needs_a_newer_program_is_refused_with_one_line(engine: &str) {
     let (t, _) = worked(engine).await;
     t.sabotage(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -155,9 +155,9 @@ macro_rules! on_both {
     };
 }
 on_both!(
-    a_catalogue_of_the_program_before_is_brought_up_to_date,
-    what_the_program_before_writes_fits_into_the_schema_of_this_one,
-    a_catalogue_that_needs_a_newer_program_is_refused_with_one_line,
+    fault_34_a_catalogue_of_the_program_before_is_brought_up_to_date,
+    fault_34_what_the_program_before_writes_fits_into_the_schema_of_this_one,
+    fault_34_a_catalogue_that_needs_a_newer_program_is_refused_with_one_line,
 );
 
 /// On PostgreSQL these wait for the end of the transaction with readers locked out; building an index may take an hour.

@@ -1,4 +1,4 @@
-//! What servers and networks do wrong, and what is promised for each: tests are named by the rows of the fault table.
+//! What servers and networks do wrong, and what is promised for each: tests are named by the rows of `tests/FAULTS.md`.
 
 use super::*;
 use crate::testing::{Call, Fault, FaultProxy, TestArchive};

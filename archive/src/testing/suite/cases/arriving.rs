@@ -8,7 +8,7 @@ use crate::{Actor, Delivered, Error, Instant, Leg, NewSource, Scope, Search, Sou
 
 const LEASE: Duration = Duration::from_secs(60);
 
-pub async fn a_recording_is_archived_once_whatever_is_replayed(t: TestArchive) {
+pub async fn fault_19_a_recording_is_archived_once_whatever_is_replayed(t: TestArchive) {
     let call = Call::new("acme", "1795246782.0", t.now(), b"the one and only");
     let id = t.record(&call).await;
     // The very file again, under another modification time: a restored backup of the core server.
@@ -25,7 +25,7 @@ pub async fn a_recording_is_archived_once_whatever_is_replayed(t: TestArchive) {
     t.finish().await;
 }
 
-pub async fn the_same_bytes_in_another_call_or_pbx_are_another_recording(t: TestArchive) {
+pub async fn fault_18_the_same_bytes_in_another_call_or_pbx_are_another_recording(t: TestArchive) {
     let silence = Call::new("acme", "1.1", t.now(), b"silence");
     let mut ids = HashSet::new();
     ids.insert(t.record(&silence).await);
@@ -36,7 +36,7 @@ pub async fn the_same_bytes_in_another_call_or_pbx_are_another_recording(t: Test
     t.finish().await;
 }
 
-pub async fn a_lost_claim_changes_nothing(t: TestArchive) {
+pub async fn fault_23_a_lost_claim_changes_nothing(t: TestArchive) {
     let call = Call::new("acme", "1.1", t.now(), b"claimed twice");
     let stale = t.spool(&call).await;
     // The process that held it is started anew, and takes the source up again.
@@ -152,7 +152,7 @@ pub async fn an_object_left_in_writing_is_swept_and_never_a_live_one(t: TestArch
     t.finish().await;
 }
 
-pub async fn several_claimants_never_get_the_same_source(t: TestArchive) {
+pub async fn fault_22_several_claimants_never_get_the_same_source(t: TestArchive) {
     let server = t.core_server().await;
     let listed: Vec<NewSource> = (0..60)
         .map(|n| NewSource {

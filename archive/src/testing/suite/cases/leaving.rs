@@ -88,7 +88,7 @@ pub async fn usage_follows_a_recording_through_its_life(t: TestArchive) {
     t.finish().await;
 }
 
-pub async fn a_purged_recording_leaves_a_tombstone_that_refuses_it(t: TestArchive) {
+pub async fn fault_20_a_purged_recording_leaves_a_tombstone_that_refuses_it(t: TestArchive) {
     let place = t.place("acme").await;
     let call = Call::new("acme", "1.1", t.now(), b"once only");
     let id = t.record(&call).await;
@@ -120,7 +120,7 @@ pub async fn undelete_works_until_the_purge_and_only_in_scope(t: TestArchive) {
     t.finish().await;
 }
 
-pub async fn a_hold_and_a_purge_never_pass_each_other(t: TestArchive) {
+pub async fn fault_30_a_hold_and_a_purge_never_pass_each_other(t: TestArchive) {
     let place = t.place("acme").await;
     let other = t.another_instance("test-2").await;
     let (mut held, mut gone) = (0, 0);

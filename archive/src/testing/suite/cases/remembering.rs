@@ -114,7 +114,7 @@ pub async fn what_is_trimmed_of_the_audit_leaves_a_chain_that_can_be_followed(t:
     t.finish().await;
 }
 
-pub async fn a_change_that_cannot_be_audited_does_not_happen(t: TestArchive) {
+pub async fn fault_36_a_change_that_cannot_be_audited_does_not_happen(t: TestArchive) {
     let operator = Actor::command_line();
     let claim = t.spool(&Call::new("acme", "odd", t.now(), b"odd")).await;
     t.archive.quarantine(&claim, "not-audio", "").await.unwrap();
@@ -221,7 +221,7 @@ pub async fn what_a_living_instance_has_spooled_stays_its_own_however_long_it_wa
     t.finish().await;
 }
 
-pub async fn two_instances_that_rotate_and_purge_at_once_take_each_recording_once(t: TestArchive) {
+pub async fn fault_22_two_instances_that_rotate_and_purge_at_once_take_each_recording_once(t: TestArchive) {
     let place = t.place("acme-lab").await;
     let mut ids = Vec::new();
     for n in 0..12 {

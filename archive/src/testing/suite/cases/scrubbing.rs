@@ -41,7 +41,7 @@ fn flip(t: &TestArchive, id: RecordingId) -> Vec<u8> {
     kept
 }
 
-pub async fn what_is_damaged_is_flagged_told_and_never_read_until_it_is_sound(t: TestArchive) {
+pub async fn fault_26_what_is_damaged_is_flagged_told_and_never_read_until_it_is_sound(t: TestArchive) {
     let id = t.record(&Call::new("acme", "1.1", t.now(), b"the very bytes")).await;
     let other = t.record(&Call::new("acme", "1.2", t.now(), b"other bytes")).await;
     let kept = flip(&t, id);
@@ -195,7 +195,7 @@ pub async fn a_recording_that_has_a_live_object_is_not_buried(t: TestArchive) {
     t.finish().await;
 }
 
-pub async fn an_orphan_is_moved_aside_after_a_day_and_a_live_object_never(t: TestArchive) {
+pub async fn fault_27_an_orphan_is_moved_aside_after_a_day_and_a_live_object_never(t: TestArchive) {
     let id = t.record(&Call::new("acme", "1.1", t.now(), b"bytes")).await;
     let at = t.now();
     let stranger = t.stored_file(id).with_file_name(format!("{}-{}.mp3", RecordingId::new(at), ObjectId::new(at)));
@@ -227,7 +227,7 @@ pub async fn an_orphan_is_moved_aside_after_a_day_and_a_live_object_never(t: Tes
     t.finish().await;
 }
 
-pub async fn what_does_not_look_like_ours_is_never_moved_away(t: TestArchive) {
+pub async fn fault_27_what_does_not_look_like_ours_is_never_moved_away(t: TestArchive) {
     let id = t.record(&Call::new("acme", "1.1", t.now(), b"bytes")).await;
     let (root, ours) = (t.directory.path().join("store"), t.stored_file(id));
     let key = ours.strip_prefix(&root).unwrap();
