@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 
 use crate::clock::Instant;
 use crate::error::{Error, Result};
+use crate::fail::{Operation, fail_point};
 
 #[cfg(test)]
 pub(crate) mod plans;
@@ -186,7 +187,7 @@ impl Db {
 
     /// All rows of a SELECT, from a reader.
     pub(crate) async fn fetch_all(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
-        let sql = sql.into().noted(&params).0;
+        let sql = sql.into().noted(&params)?.0;
         Ok(match self {
             Self::Sqlite { reader, .. } => Row::sqlite(query!(sql, params).fetch_all(reader).await?),
             Self::Postgres(pool) => Row::postgres(query!(sql, params).fetch_all(pool).await?),
@@ -195,7 +196,7 @@ impl Db {
 
     /// The first row of a SELECT, if there is one.
     pub(crate) async fn fetch_optional(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Option<Row>> {
-        let sql = sql.into().noted(&params).0;
+        let sql = sql.into().noted(&params)?.0;
         Ok(match self {
             Self::Sqlite { reader, .. } => query!(sql, params).fetch_optional(reader).await?.map(Row::Sqlite),
             Self::Postgres(pool) => query!(sql, params).fetch_optional(pool).await?.map(Row::Postgres),
@@ -217,8 +218,10 @@ impl Db {
                 Ok(touched)
             }
             Self::Postgres(pool) => {
-                let sql = sql.into().noted(&params).0;
-                Ok(query!(sql, params).execute(pool).await?.rows_affected())
+                let sql = sql.into().noted(&params)?.0;
+                let touched = query!(sql, params).execute(pool).await?.rows_affected();
+                come_by(Operation::StatementAnswer)?;
+                Ok(touched)
             }
         }
     }
@@ -237,6 +240,7 @@ impl Db {
 
     /// Begins a transaction that will write.
     pub(crate) async fn begin(&self) -> Result<Tx> {
+        come_by(Operation::Statement)?;
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin().await?),
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
@@ -245,6 +249,7 @@ impl Db {
 
     /// Begins a transaction that only reads, and sees the catalogue as it is now until it ends.
     pub(crate) async fn begin_snapshot(&self) -> Result<Tx> {
+        come_by(Operation::Statement)?;
         Ok(match self {
             // A deferred one: what it sees is fixed by its first read.
             Self::Sqlite { reader, .. } => Tx::SqliteSnapshot(reader.begin().await?),
@@ -263,6 +268,11 @@ impl Db {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// Fails when a test has this operation fail: as a connection does that breaks.
+fn come_by(operation: Operation) -> Result<()> {
+    fail_point(operation).map_err(|error| Error::Catalogue(sqlx::Error::Io(error)))
 }
 
 /// Says what is wrong with the file, where SQLite's words alone would leave one guessing.
@@ -291,13 +301,14 @@ fn permit_unsafe_postgres() -> bool {
 pub(crate) struct Sql(pub(crate) sqlx::SqlStr);
 
 impl Sql {
-    /// Tests look at how the engine goes about each statement.
-    pub(crate) fn noted(self, params: &[Value]) -> Self {
+    /// Tests look at how the engine goes about each statement, and have some fail.
+    pub(crate) fn noted(self, params: &[Value]) -> Result<Self> {
         #[cfg(test)]
         plans::note(self.0.as_str(), params);
         #[cfg(not(test))]
         let _ = params;
-        self
+        come_by(Operation::Statement)?;
+        Ok(self)
     }
 }
 

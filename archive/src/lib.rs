@@ -22,6 +22,7 @@ mod deliver;
 mod delivery;
 mod error;
 mod expiry;
+mod fail;
 mod hash;
 mod holds;
 mod id;

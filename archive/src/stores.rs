@@ -155,6 +155,8 @@ impl Store {
                 (Arc::new(LocalFileSystem::new_with_prefix(&path)?.with_fsync(true)), Some(path), None)
             }
         };
+        #[cfg(any(test, feature = "testing"))]
+        let objects = crate::testing::failing_store(objects);
         Ok(Self {
             id,
             name: config.name.clone(),

@@ -1,7 +1,9 @@
 //! For tests, of this crate and of those above it: a clock that is turned by hand, an archive with a small platform in
-//! it, the suite that every kind of catalogue must pass, and an S3 server with its faults.
+//! it, the suite that every kind of catalogue must pass, operations that fail, and an S3 server with its faults.
 
 mod clock;
+mod failing;
+mod failing_store;
 mod fixture;
 mod recovery;
 mod s3;
@@ -11,9 +13,12 @@ mod stores;
 mod suite;
 
 pub use clock::TestClock;
+pub use failing::{Failing, Lasting, Operation, fail_each};
 pub use fixture::{Call, TestArchive};
 pub use s3::{Fault, FaultProxy, S3Server, s3_store};
 pub use suite::cases;
 
+pub(crate) use failing::come_by;
+pub(crate) use failing_store::failing_store;
 #[cfg(test)]
 pub(crate) use fixture::new_postgres_database;

@@ -2,6 +2,7 @@
 
 mod afterwards;
 mod arriving;
+mod failing;
 mod killing;
 mod recovering;
 mod refusing;

@@ -3,6 +3,7 @@
 
 mod clock;
 mod days;
+mod failing;
 mod fixture;
 mod holds;
 mod keeping;

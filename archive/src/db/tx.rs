@@ -5,8 +5,9 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{PgConnection, Postgres, Sqlite, Transaction};
 
 use super::writer::Member;
-use super::{Row, Sql, Value, query};
+use super::{Row, Sql, Value, come_by, query};
 use crate::error::{Error, Result};
+use crate::fail::Operation;
 
 /// An open transaction; dropped without [`Tx::commit`], it is undone.
 pub(crate) enum Tx {
@@ -23,12 +24,13 @@ enum On<'a> {
 
 impl Tx {
     pub(crate) async fn commit(self) -> Result<()> {
+        come_by(Operation::Statement)?;
         match self {
             Self::Sqlite(member) => member.commit().await?,
             Self::SqliteSnapshot(tx) => tx.commit().await?,
             Self::Postgres(tx) => tx.commit().await?,
         }
-        Ok(())
+        come_by(Operation::StatementAnswer)
     }
 
     fn on(&mut self) -> On<'_> {
@@ -40,7 +42,7 @@ impl Tx {
     }
 
     pub(crate) async fn fetch_all(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
-        let sql = sql.into().noted(&params).0;
+        let sql = sql.into().noted(&params)?.0;
         Ok(match self.on() {
             On::Sqlite(connection) => Row::sqlite(query!(sql, params).fetch_all(connection).await?),
             On::Postgres(connection) => Row::postgres(query!(sql, params).fetch_all(connection).await?),
@@ -48,7 +50,7 @@ impl Tx {
     }
 
     pub(crate) async fn fetch_optional(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Option<Row>> {
-        let sql = sql.into().noted(&params).0;
+        let sql = sql.into().noted(&params)?.0;
         Ok(match self.on() {
             On::Sqlite(connection) => query!(sql, params).fetch_optional(connection).await?.map(Row::Sqlite),
             On::Postgres(connection) => query!(sql, params).fetch_optional(connection).await?.map(Row::Postgres),
@@ -70,7 +72,7 @@ impl Tx {
 
     /// One statement; says how many rows it touched.
     pub(crate) async fn execute(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64> {
-        let sql = sql.into().noted(&params).0;
+        let sql = sql.into().noted(&params)?.0;
         Ok(match self.on() {
             On::Sqlite(connection) => query!(sql, params).execute(connection).await?.rows_affected(),
             On::Postgres(connection) => query!(sql, params).execute(connection).await?.rows_affected(),

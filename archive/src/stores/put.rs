@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::health::For;
 use super::{Store, failure, parse_key};
+use crate::crash::crash_point;
 use crate::error::{Error, Result};
 use crate::hash::{Sha256, Sha256Hasher};
 
@@ -75,6 +76,7 @@ impl Store {
                 return Err(error);
             }
         };
+        crash_point("parts put");
         match upload.complete().await {
             Ok(put) => self.note_version(put.version.as_deref()),
             Err(error) => {
@@ -86,6 +88,7 @@ impl Store {
                 }
             }
         }
+        crash_point("upload completed");
         Ok(sent)
     }
 
@@ -105,6 +108,7 @@ impl Store {
             }
             hasher.update(&part);
             upload.put_part(PutPayload::from(part)).await?;
+            crash_point("part put");
         }
     }
 

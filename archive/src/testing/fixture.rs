@@ -110,6 +110,18 @@ impl TestArchive {
         Self::start_in(directory, new_postgres_database().await, Vec::new()).await
     }
 
+    /// As [`TestArchive::start`], in memory: for hundreds of rounds that need not wait for a disk.
+    pub async fn start_in_memory() -> Self {
+        let directory = directory_in_memory();
+        let url = format!("sqlite:{}", directory.path().join("catalogue.db").display());
+        Self::start_in(directory, url, Vec::new()).await
+    }
+
+    /// As [`TestArchive::start_on_postgres`], with its store in memory.
+    pub async fn start_in_memory_on_postgres() -> Self {
+        Self::start_in(directory_in_memory(), new_postgres_database().await, Vec::new()).await
+    }
+
     async fn start_in(directory: tempfile::TempDir, database_url: String, more: Vec<StoreConfig>) -> Self {
         let clock = Arc::new(TestClock::at(START));
         let stores: Vec<_> = std::iter::once(disk_store(&directory, "disk", "store")).chain(more).collect();
@@ -360,6 +372,10 @@ impl TestArchive {
         assert_eq!(report.findings, vec![], "catalogue and stores disagree");
         self.archive.close().await.expect("close");
     }
+}
+
+fn directory_in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").expect("temporary directory in memory")
 }
 
 /// A new database on the test server; `make test` starts one and says where.

@@ -101,6 +101,11 @@ impl Rig {
         self.t.archive.search(Scope::Platform, &Search::default(), None, 200).await.unwrap().items
     }
 
+    /// The recording of the call that began last.
+    pub(super) async fn newest(&self) -> Option<Recording> {
+        self.t.archive.search(Scope::Platform, &Search::default(), None, 1).await.unwrap().items.pop()
+    }
+
     pub(super) async fn only_recording(&self) -> Recording {
         let [recording] = <[Recording; 1]>::try_from(self.recordings().await).expect("one recording");
         recording
