@@ -133,7 +133,7 @@ pub struct Store {
     answers_versions: AtomicBool,
     told: Mutex<Told>,
     /// Who looks at a disk's marker, one at a time.
-    looks: Arc<Semaphore>,
+    disk_look: Arc<Semaphore>,
     /// It was declared lost.
     is_closed: bool,
 }
@@ -169,7 +169,7 @@ impl Store {
             versioning: Mutex::default(),
             answers_versions: AtomicBool::default(),
             told: Mutex::default(),
-            looks: Arc::new(Semaphore::new(1)),
+            disk_look: Arc::new(Semaphore::new(1)),
             is_closed: false,
         })
     }
@@ -184,10 +184,11 @@ impl Store {
             bucket: None,
             settings: Settings::read(config)?,
             health: Health::default(),
+            looks: marker::Looks::default(),
             versioning: Mutex::default(),
             answers_versions: AtomicBool::default(),
             told: Mutex::default(),
-            looks: Arc::new(Semaphore::new(1)),
+            disk_look: Arc::new(Semaphore::new(1)),
             is_closed: true,
         })
     }
@@ -310,7 +311,7 @@ impl Store {
     /// Reads a small file of a disk that may hang: one thread at a time. A look that hangs keeps its thread until the disk
     /// answers, and whoever looks meanwhile waits without one.
     async fn read_small_file(&self, path: PathBuf) -> Result<Bytes> {
-        let turn = Arc::clone(&self.looks).acquire_owned().await.expect("the semaphore is never closed");
+        let turn = Arc::clone(&self.disk_look).acquire_owned().await.expect("the semaphore is never closed");
         let read = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             std::fs::read(&path).map_err(|source| (path, source))

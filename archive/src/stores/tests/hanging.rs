@@ -31,7 +31,7 @@ async fn a_disk_that_hangs_costs_one_thread_however_often_its_marker_is_looked_a
         assert!(matches!(looked, Err(Error::StoreUnavailable { .. })), "{looked:?}");
     }
     let mut answer = std::fs::File::options().write(true).open(&marker).unwrap();
-    while t.store.looks.available_permits() == 0 && count_open(&marker) < 2 {
+    while t.store.disk_look.available_permits() == 0 && count_open(&marker) < 2 {
         tokio::task::yield_now().await;
     }
     assert_eq!(count_open(&marker), 2, "one who reads, and this one");
