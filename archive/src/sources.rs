@@ -214,8 +214,7 @@ impl Archive {
         );
         let lease_ms = lease.as_millis() as u64;
         let mut tx = self.db.begin().await?;
-        let rows =
-            tx.fetch_all(sql, params![lease_ms, &self.instance, core_server, self.clock.now(), limit]).await?;
+        let rows = tx.fetch_all(sql, params![lease_ms, &self.instance, core_server, self.clock.now(), limit]).await?;
         // Behind the change, which waits for a move that is under way.
         check_not_moved(&mut tx).await?;
         tx.commit().await?;

@@ -1,7 +1,7 @@
 //! The one writer of an SQLite catalogue, shared: transactions that end while others wait for their turn are committed
 //! together, so that all of them wait for the disk once.
 //!
-//! The first of a group begins the transaction, each further one a savepoint in it. None is told that it is committed before the
+//! The first of a group begins the transaction, each of them a savepoint in it. None is told that it is committed before the
 //! group's COMMIT is durable, and no reader sees anything of it until then. What one of them undoes is undone to its
 //! savepoint, and only that. Where the COMMIT fails, or SQLite has undone everything by itself (its disk is full), all of the
 //! group fail. Whoever no longer waits for its commit is committed all the same, as it would be anywhere else.
@@ -77,10 +77,13 @@ impl Writer {
         group.is_open = true;
         // From here on what is broken off is undone.
         let mut member = Member { shared, group: Some(group), is_first };
-        let begun = member.group_mut().run(if is_first { "BEGIN IMMEDIATE" } else { "SAVEPOINT member" }).await;
-        if let Err(error) = begun {
-            member.undo().await;
-            return Err(error.into());
+        let steps: &[&'static str] =
+            if is_first { &["BEGIN IMMEDIATE", "SAVEPOINT member"] } else { &["SAVEPOINT member"] };
+        for sql in steps {
+            if let Err(error) = member.group_mut().run(sql).await {
+                member.undo().await;
+                return Err(error.into());
+            }
         }
         Ok(member)
     }
@@ -146,7 +149,7 @@ impl Member {
     /// Returns when it is durable.
     pub(crate) async fn commit(mut self) -> Result<()> {
         let group = self.group.take().expect("it has not ended");
-        let ending = self.shared.ending.spawn(end(Arc::clone(&self.shared), group, self.is_first));
+        let ending = self.shared.ending.spawn(end(Arc::clone(&self.shared), group));
         ending.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
     }
 
@@ -170,9 +173,9 @@ impl Drop for Member {
 }
 
 /// Ends a transaction: at once if nobody waits for a turn, else with those who do.
-async fn end(shared: Arc<Shared>, mut group: OwnedMutexGuard<Group>, is_first: bool) -> Result<()> {
+async fn end(shared: Arc<Shared>, mut group: OwnedMutexGuard<Group>) -> Result<()> {
     // Always before the COMMIT: where SQLite has undone the group by itself, this fails, and a COMMIT might not.
-    if !is_first && let Err(error) = group.run("RELEASE member").await {
+    if let Err(error) = group.run("RELEASE member").await {
         group.fail(&error).await;
         return Err(error.into());
     }
