@@ -24,13 +24,14 @@ use crate::words::CopyReason;
 
 mod commit;
 mod make;
+mod objects;
 mod progress;
 mod prove;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use make::LIVE_OBJECTS;
 pub use make::{Copied, CopyOutcome};
+pub(crate) use objects::LIVE_OBJECTS;
 
 /// How long a claim lasts unless it is prolonged.
 const CLAIM_LEASE: Duration = Duration::from_secs(120);

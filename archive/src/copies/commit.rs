@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::CopyClaim;
-use super::make::{CopyOutcome, LIVE_OBJECTS, LiveObject, ToCopy, Work};
+use super::make::{CopyOutcome, ToCopy, Work};
+use super::objects::{LIVE_OBJECTS, LiveObject};
 use crate::Archive;
 use crate::clock::Instant;
 use crate::db::{Tx, params};

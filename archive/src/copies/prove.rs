@@ -5,7 +5,8 @@
 use std::collections::HashSet;
 
 use super::CopyRound;
-use super::make::{LiveObject, ToCopy, Work};
+use super::make::{ToCopy, Work};
+use super::objects::LiveObject;
 use super::progress::Progress;
 use crate::Archive;
 use crate::error::{Error, Result};
