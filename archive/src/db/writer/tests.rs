@@ -1,3 +1,5 @@
+//! What is promised of the groups, also when they fail.
+
 use sqlx::Row as _;
 use tempfile::TempDir;
 
@@ -31,7 +33,7 @@ async fn seen(writer: &Writer) -> Vec<i64> {
 /// Begins a transaction that waits for its turn while another one is open.
 async fn begin_behind(writer: &Writer) -> tokio::task::JoinHandle<Result<Member>> {
     let waiting = writer.0.waiting.load(Ordering::SeqCst);
-    let next = tokio::spawn({
+    let next = TaskTracker::new().spawn({
         let writer = writer.clone();
         async move { writer.begin().await }
     });
@@ -46,7 +48,7 @@ async fn two_in_a_group(writer: &Writer) -> (tokio::task::JoinHandle<Result<()>>
     let mut first = writer.begin().await.unwrap();
     let next = begin_behind(writer).await;
     run(&mut first, "INSERT INTO numbers VALUES (1)").await.unwrap();
-    let first = tokio::spawn(first.commit());
+    let first = TaskTracker::new().spawn(first.commit());
     let mut next = next.await.unwrap().unwrap();
     assert!(!next.is_first, "it shares the group of the one before it");
     run(&mut next, "INSERT INTO numbers VALUES (2)").await.unwrap();
