@@ -16,6 +16,8 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would be said on the standard error that takes nothing, by what panics then: a full disk must not end anything.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     // A second call keeps the first subscriber.
     let _ = match config.log.format {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use futures_util::StreamExt;
 
-use crate::harness::{Engine, Fonoteca, PASSWORD, PATIENCE, now, token};
+use crate::harness::{Engine, Fonoteca, PASSWORD, PATIENCE, lengthen, now, token};
 
 const WAV: &str = "asterisk-22/monitor/acme/2026/11/21/out-102-101-20261121-073942-1795246782.0.wav";
 const GSM: &str = "asterisk-22/monitor/acme/2026/11/21/out-105-104-20261121-073943-1795246783.4.gsm";
@@ -144,16 +144,7 @@ async fn fault_24_a_postgres_that_dies_in_the_middle_stops_nobody_who_listens_an
     let fonoteca = Fonoteca::on_database(&postgres.url);
     // Nobody's PBX: kept as it came, and too long for the buffers between us.
     let long = fonoteca.record("stray", WAV, now() - 3600, 1);
-    let mut bytes = std::fs::read(&long).unwrap();
-    let audio = bytes.split_off(44);
-    let length: u32 = 40_000_000;
-    bytes[4..8].copy_from_slice(&(length + 36).to_le_bytes());
-    bytes[40..44].copy_from_slice(&length.to_le_bytes());
-    bytes.extend(audio.iter().copied().cycle().take(length as usize));
-    std::fs::write(&long, &bytes).unwrap();
-    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(now().unsigned_abs() - 3600);
-    std::fs::File::options().write(true).open(&long).unwrap().set_modified(old).unwrap();
-
+    let bytes = lengthen(&long, 2500);
     let service = fonoteca.serve();
     let recording = service.wait_for_recordings("operator", 1).await.remove(0);
     let audio = format!("{}/api/v1/recordings/{}/audio", service.http, recording["id"].as_str().unwrap());

@@ -127,17 +127,43 @@ impl Fonoteca {
 
     /// Has the configuration name these stores, each a directory of its own; `disk` is the one in `store`.
     pub(crate) fn configure_stores(&self, names: &[&str]) {
-        self.configure("");
-        let path = self.path("fonoteca.toml");
-        let text = std::fs::read_to_string(&path).expect("read the configuration");
         let store = |name: &&str| {
             let url = self.path(if *name == "disk" { "store" } else { name });
             format!("{{ name = \"{name}\", url = \"{url}\" }}")
         };
-        let stores = format!("stores = [{}]", names.iter().map(store).collect::<Vec<_>>().join(", "));
+        self.configure_as_stores(&names.iter().map(store).collect::<Vec<_>>().join(", "));
+    }
+
+    /// Has the configuration name these stores, written as it writes them.
+    fn configure_as_stores(&self, stores: &str) {
+        self.configure("");
+        let path = self.path("fonoteca.toml");
+        let text = std::fs::read_to_string(&path).expect("read the configuration");
+        let stores = format!("stores = [{stores}]");
         let line = |line: &str| if line.starts_with("stores = ") { stores.clone() } else { line.to_owned() };
         let text: Vec<String> = text.lines().map(line).collect();
         std::fs::write(path, text.join("\n") + "\n").expect("write the configuration");
+    }
+
+    /// Has the configuration name a new bucket of the tests' S3 server, and behind it the disk.
+    pub(crate) fn configure_bucket(&self) {
+        let server = std::env::var("FONOTECA_TEST_S3")
+            .expect("FONOTECA_TEST_S3 is not set: run the tests by `make test`, which starts an S3 server for them");
+        let parts: Vec<&str> = server.trim_start_matches("http://").split([':', '@', '/']).collect();
+        let [key, secret, host, port, region] = parts[..] else { panic!("http://KEY:SECRET@HOST:PORT/REGION") };
+        let bucket = format!("fonoteca-{}", archive::random_text(20).to_ascii_lowercase());
+        let made = Command::new("curl")
+            .args(["--silent", "--show-error", "--fail", "--request", "PUT", "--user", &format!("{key}:{secret}")])
+            .args(["--aws-sigv4", &format!("aws:amz:{region}:s3"), &format!("http://{host}:{port}/{bucket}")])
+            .output()
+            .expect("run curl: `make setup` installs it");
+        assert!(made.status.success(), "make a bucket: {}", String::from_utf8_lossy(&made.stderr));
+        self.configure_as_stores(&format!(
+            "{{ name = \"bucket\", url = \"s3://{bucket}/archive\", endpoint = \"http://{host}:{port}\", \
+             region = \"{region}\", access_key_id = \"{key}\", secret_access_key = \"{secret}\", allow_http = true }}, \
+             {{ name = \"disk\", url = \"{}\" }}",
+            self.path("store")
+        ));
     }
 
     /// Has every tenant's tier name these stores, and whatever `more` says.
@@ -317,6 +343,26 @@ impl Fonoteca {
         Running::start(self.command(&["serve"]))
     }
 
+    /// As [`Fonoteca::serve`], with no more than so many files and sockets open at a time.
+    pub(crate) fn serve_with_descriptors(&self, most: u32) -> Running {
+        let mut command = self.command(&["serve"]);
+        let limit = format!("--nofile={most}:{most}");
+        let mut limited = Command::new("prlimit");
+        limited.args([&limit, FONOTECA, "serve"]).stdin(Stdio::null());
+        limited.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        for (key, _) in command.get_envs().filter(|(_, value)| value.is_none()) {
+            limited.env_remove(key);
+        }
+        command = limited;
+        Running::start(command)
+    }
+
+    /// Starts the service with a log that takes nothing, as on a full disk.
+    pub(crate) fn serve_unheard(&self) -> Child {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("open /dev/full");
+        self.command(&["serve"]).stderr(full).stdout(Stdio::null()).spawn().expect("start fonoteca")
+    }
+
     /// Every object in the store, as paths within it: neither its marker, nor what it keeps of the catalogue.
     pub(crate) fn stored_objects(&self) -> Vec<PathBuf> {
         let store = self.directory.path().join("store");
@@ -408,6 +454,21 @@ impl Running {
         assert!(Command::new("kill").args([signal, &pid]).status().expect("send a signal").success());
     }
 
+    /// How many of the lines that it has logged since it was asked last hold the text.
+    pub(crate) fn count_logged(&self, text: &str) -> usize {
+        self.log.try_iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// How long it has kept a processor busy.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        // Behind the name in brackets, the 12th and 13th are hundredths of seconds of its own and of the kernel for it.
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let ticks: u64 =
+            fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Waits until it has ended by itself, with that exit code; answers what it logged before that.
     pub(crate) fn wait_for_end(mut self, code: i32) -> String {
         let status = self.child.wait().expect("wait for fonoteca");
@@ -423,10 +484,9 @@ impl Running {
     }
 
     /// SIGTERM, and then the wait until it has ended by itself.
-    pub(crate) fn stop(mut self) {
+    pub(crate) fn stop(self) {
         self.signal("-TERM");
-        let status = self.child.wait().expect("wait for fonoteca");
-        assert!(status.success(), "it ended with {status}");
+        self.wait_for_end(0);
     }
 
     /// Asks the API as that user.
@@ -494,6 +554,22 @@ impl Drop for Running {
 /// Tells whoever runs the tests, past the capture of passing tests' output.
 pub(crate) fn tell(line: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("    {line}\n").as_bytes());
+}
+
+/// Makes a WAV file of 8,000 samples a second last so many seconds, and as old as it was; answers what it is now.
+pub(crate) fn lengthen(path: &Path, seconds: u32) -> Vec<u8> {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).expect("its time");
+    let whole = std::fs::read(path).expect("read it");
+    let (head, audio) = whole.split_at(44);
+    let length = seconds * 16_000;
+    let mut bytes = head.to_vec();
+    bytes[4..8].copy_from_slice(&(length + 36).to_le_bytes());
+    bytes[40..44].copy_from_slice(&length.to_le_bytes());
+    bytes.extend(audio.iter().copied().cycle().take(length as usize));
+    std::fs::write(path, &bytes).expect("write it");
+    let file = std::fs::File::options().write(true).open(path).expect("open it");
+    file.set_modified(modified).expect("say when it was written");
+    bytes
 }
 
 /// Every file under a directory, sorted.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Engine, Fonoteca, PATIENCE, now};
+use crate::harness::{Engine, Fonoteca, PATIENCE, lengthen, now};
 
 const WAV: &str = "asterisk-22/monitor/acme/2026/11/21/out-102-101-20261121-073942-1795246782.0.wav";
 const GSM: &str = "asterisk-22/monitor/acme/2026/11/21/out-105-104-20261121-073943-1795246783.4.gsm";
@@ -154,20 +154,6 @@ async fn fault_37_what_cannot_be_finished_in_time_is_given_back_and_done_by_anot
     wait_until(&fonoteca, ARCHIVED, "1").await;
     b.stop();
     fonoteca.finish();
-}
-
-/// Makes a WAV file of 8,000 samples a second last so many seconds, and as old as it was.
-fn lengthen(path: &std::path::Path, seconds: u32) {
-    let modified = std::fs::metadata(path).unwrap().modified().unwrap();
-    let whole = std::fs::read(path).unwrap();
-    let (head, audio) = whole.split_at(44);
-    let length = seconds * 16_000;
-    let mut bytes = head.to_vec();
-    bytes[4..8].copy_from_slice(&(length + 36).to_le_bytes());
-    bytes[40..44].copy_from_slice(&length.to_le_bytes());
-    bytes.extend(audio.iter().copied().cycle().take(length as usize));
-    std::fs::write(path, bytes).unwrap();
-    std::fs::File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod commands;
 mod crash;
 mod demo;
 mod documents;
+mod exhausted;
 mod instances;
 mod isolation;
 mod live_call;
