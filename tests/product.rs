@@ -14,6 +14,7 @@ mod demo;
 mod documents;
 mod exhausted;
 mod instances;
+mod interrupted;
 mod isolation;
 mod live_call;
 mod one_recording;

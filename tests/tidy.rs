@@ -97,3 +97,40 @@ fn every_state_stands_in_the_architecture() {
         assert!(architecture.contains(&format!("`{state}`")), "{state} is not in ARCHITECTURE.md");
     }
 }
+
+/// The tests that show a row of the fault table, by their names.
+fn tests_of_faults() -> std::collections::BTreeSet<String> {
+    let crates = ARROWS.iter().flat_map(|(name, _)| sources(name));
+    let product =
+        files_under(&root().join("tests")).into_iter().filter(|it| it.extension().is_some_and(|it| it == "rs"));
+    let mut names = std::collections::BTreeSet::new();
+    for path in crates.chain(product) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let signature = |line: &str| {
+            let line = line.trim_start().trim_start_matches("pub ").trim_start_matches("async ");
+            let (name, _) = line.strip_prefix("fn ")?.split_once('(')?;
+            name.starts_with("fault_").then(|| name.to_owned())
+        };
+        names.extend(text.lines().filter_map(signature));
+    }
+    names
+}
+
+#[test]
+fn every_test_of_a_fault_stands_in_its_row_of_the_table_and_every_row_is_true() {
+    let table = std::fs::read_to_string(root().join("tests/FAULTS.md")).unwrap();
+    let tests = tests_of_faults();
+    for row in table.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let number = row.split('|').nth(1).unwrap().trim();
+        for named in row.split('`').filter(|word| word.starts_with("fault_")) {
+            assert!(tests.contains(named), "row {number} names {named}, which is no test");
+            let is_its_row =
+                named.starts_with(&format!("fault_{number}_")) || named.contains(&format!("_and_{number}_"));
+            assert!(is_its_row, "row {number} names {named}");
+        }
+    }
+    for test in tests {
+        let sqlite = test.strip_suffix("_on_postgres").unwrap_or(&test);
+        assert!(table.contains(&format!("`{sqlite}`")), "{test} is in no row of tests/FAULTS.md");
+    }
+}

@@ -3,6 +3,7 @@
 mod afterwards;
 mod arriving;
 mod failing;
+mod hanging;
 mod killing;
 mod recovering;
 mod refusing;

@@ -13,3 +13,4 @@ mod purging;
 mod quota;
 mod runs;
 mod schedule;
+mod storm;

@@ -183,6 +183,12 @@ impl TestArchive {
         self.open_again(name).await.expect("open the archive")
     }
 
+    /// As [`TestArchive::another_instance`], by a clock that shows `now`.
+    pub async fn another_instance_at(&self, name: &str, now: Instant) -> Arc<Archive> {
+        let clock = Arc::new(TestClock::at(now));
+        open(&self.stores, &self.database_url, name, &clock).await.expect("open the archive")
+    }
+
     /// As [`TestArchive::another_instance`], which may not be able to start.
     pub async fn open_again(&self, name: &str) -> crate::Result<Arc<Archive>> {
         open(&self.stores, &self.database_url, name, &self.clock).await

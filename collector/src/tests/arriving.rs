@@ -1,6 +1,6 @@
 //! How recordings come in, and as what.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::time::Duration;
@@ -86,6 +86,37 @@ async fn an_unknown_pbx_is_archived_as_it_came() {
     assert_eq!((recording.duration_ms, recording.content_type.as_str()), (2000, "audio/wav"));
     assert_eq!((recording.source_sha256, recording.size_bytes), (recording.audio_sha256, bytes.len() as u64));
     assert_eq!(recording.flags, Vec::<String>::new());
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn fault_18_the_same_name_in_the_same_second_on_two_core_servers_and_in_two_tenants_is_four_recordings() {
+    let rig = Rig::start().await;
+    let second = rig.t.directory.path().join("second");
+    rig.add_core_server("second", &second, "asterisk").await;
+    // Not even the bytes tell them apart everywhere.
+    let of_borealis = CALL.replace("acme", "borealis");
+    for (spool, path, pitch) in [
+        (&rig.spool, CALL, 300),
+        (&second, CALL, 400),
+        (&rig.spool, of_borealis.as_str(), 300),
+        (&second, of_borealis.as_str(), 300),
+    ] {
+        rig.put_into(spool, path, &wav(1, pitch), HOUR);
+    }
+    let collected = rig.collect().await;
+    assert_eq!(
+        (collected.archived, collected.duplicates),
+        (3, 1),
+        "of one PBX, the same call's same bytes are the same"
+    );
+    let fourth = CALL.replace("782.0.wav", "782.0-in.wav");
+    rig.put_into(&second, &fourth, &wav(1, 300), HOUR);
+    assert_eq!(rig.collect().await.archived, 1, "another leg is another recording");
+    let recordings = rig.recordings().await;
+    let names: HashSet<&str> = recordings.iter().map(|recording| recording.file_name.as_str()).collect();
+    assert_eq!((recordings.len(), names.len()), (4, 4), "each under a name of its own: {names:?}");
+    assert_eq!(recordings.iter().filter(|it| it.pbx_token == "borealis").count(), 1);
     rig.finish().await;
 }
 

@@ -10,8 +10,7 @@ use super::fixture::*;
 #[tokio::test]
 async fn fault_nth_whichever_operation_fails_what_is_due_goes_and_nothing_else() {
     let hiccups = [Operation::Statement, Operation::StatementAnswer, Operation::Store, Operation::StoreAnswer];
-    let outages = [Operation::Statement, Operation::Store].map(|it| (it, Lasting::Outage));
-    let faults = hiccups.map(|it| (it, Lasting::Hiccup)).into_iter().chain(outages);
+    let faults = hiccups.map(|it| (it, Lasting::Hiccup)).into_iter().chain([(Operation::Store, Lasting::Outage)]);
     Box::pin(rotate_with(TestArchive::start_in_memory().await, faults)).await;
 }
 

@@ -221,6 +221,31 @@ pub async fn what_a_living_instance_has_spooled_stays_its_own_however_long_it_wa
     t.finish().await;
 }
 
+pub async fn fault_21_an_instance_whose_clock_is_ten_minutes_off_takes_nothing_from_another(t: TestArchive) {
+    let (server, minutes) = (t.core_server().await, Duration::from_secs(600));
+    for (n, (name, off)) in
+        [("ahead", t.now().plus(minutes)), ("behind", t.now().minus(minutes))].into_iter().enumerate()
+    {
+        let call = Call::new("acme", &n.to_string(), t.now(), b"some audio");
+        t.archive.announce_instance().await.unwrap();
+        let lease = t.archive.acquire_lease("rotation", Duration::from_secs(60)).await.unwrap().unwrap();
+        let claim = t.spool(&call).await;
+        // Claims and leases run by the database's clock, whatever an instance's own one shows.
+        let other = t.another_instance_at(name, off).await;
+        assert_eq!(other.claim_sources(server.id, minutes, 10).await.unwrap().len(), 0, "{name}");
+        assert_eq!(other.claim_spooled_sources(server.id, minutes, 10).await.unwrap().len(), 0, "{name}");
+        assert_eq!(other.reclaim_spooled(server.id, Duration::ZERO, Duration::ZERO).await.unwrap(), 0, "{name}");
+        assert_eq!(other.acquire_lease("rotation", minutes).await.unwrap(), None, "{name}");
+        assert_eq!(other.sweep_objects(10).await.unwrap(), 0, "{name}");
+        let delivery = t.delivery(claim, &call).await;
+        assert!(matches!(t.archive.deliver(&delivery).await, Ok(crate::Delivered::Archived(_))), "{name}");
+        t.archive.release_lease(&lease).await.unwrap();
+        other.retire_instance().await.unwrap();
+        other.close().await.unwrap();
+    }
+    t.finish().await;
+}
+
 pub async fn fault_22_two_instances_that_rotate_and_purge_at_once_take_each_recording_once(t: TestArchive) {
     let place = t.place("acme-lab").await;
     let mut ids = Vec::new();

@@ -41,7 +41,7 @@ fn flip(t: &TestArchive, id: RecordingId) -> Vec<u8> {
     kept
 }
 
-pub async fn fault_26_what_is_damaged_is_flagged_told_and_never_read_until_it_is_sound(t: TestArchive) {
+pub async fn fault_26_and_27_what_is_damaged_is_flagged_told_and_never_read_until_it_is_sound(t: TestArchive) {
     let id = t.record(&Call::new("acme", "1.1", t.now(), b"the very bytes")).await;
     let other = t.record(&Call::new("acme", "1.2", t.now(), b"other bytes")).await;
     let kept = flip(&t, id);
