@@ -75,6 +75,7 @@ pub use declaration::{
 pub use delivery::{Delivered, Delivery};
 pub use error::{Error, Result};
 pub use expiry::{Candidate, Expired};
+pub use fail::Operation;
 pub use hash::{Sha256, Sha256Hasher};
 pub use holds::{Hold, NewHold};
 pub use id::*;
