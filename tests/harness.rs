@@ -472,7 +472,8 @@ impl Running {
     /// Waits until it has ended by itself, with that exit code; answers what it logged before that.
     pub(crate) fn wait_for_end(mut self, code: i32) -> String {
         let status = self.child.wait().expect("wait for fonoteca");
-        let log: Vec<String> = self.log.try_iter().collect();
+        // All of it: whoever reads it ends when it does.
+        let log: Vec<String> = self.log.iter().collect();
         assert_eq!(status.code(), Some(code), "{}", log.join("\n"));
         log.join("\n")
     }

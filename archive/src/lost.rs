@@ -201,6 +201,13 @@ impl Archive {
         }
         self.meet_store(self.config_of(name)?).await?;
         let mut tx = self.db.begin().await?;
+        // What has waited for it need not wait out its pause; who is at work on one is not disturbed.
+        tx.execute(
+            "UPDATE recordings SET copies_try_at = 0
+             WHERE copies_store = $1 AND copies_why IS NOT NULL AND copies_instance IS NULL",
+            params![name],
+        )
+        .await?;
         self.audit(&mut tx, actor, "store.replaced", None, Some(name.to_owned()), &json!({})).await?;
         tx.commit().await
     }
