@@ -52,6 +52,9 @@ pub(crate) enum Command {
         /// Says what would change, and changes nothing
         #[arg(long)]
         dry_run: bool,
+        /// Which recordings changed days and quotas are for; without it such a change is shown and refused
+        #[arg(long = "for", value_name = "WHICH")]
+        reach: Option<Reach>,
     },
     /// Collects what waits on the core servers, then ends
     Collect {
@@ -269,6 +272,15 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Which recordings a change of days and quotas is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reach {
+    /// Those archived from now on; the others are kept as long as they were to be
+    New,
+    /// All of them
+    Existing,
 }
 
 /// What `serve` is made of.

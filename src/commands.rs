@@ -28,8 +28,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Demo { dir, http, ftp } => demo::run(&dir, http, ftp).await,
         Command::Serve { config, only } => serve(&config, &only).await,
-        Command::Apply { config, file, dry_run: true } => apply::preview(&read(&config)?, &file).await,
-        Command::Apply { config, file, dry_run: false } => apply::apply(&read(&config)?, &file).await,
+        Command::Apply { config, file, dry_run: true, .. } => apply::preview(&read(&config)?, &file).await,
+        Command::Apply { config, file, dry_run: false, reach } => apply::apply(&read(&config)?, &file, reach).await,
         Command::Collect { config, core_server, .. } => collect::collect(&read(&config)?, core_server.as_deref()).await,
         Command::Rotate { config, dry_run, confirm, accept_clock, confirm_restore, json, .. } => {
             let (config, form) = (read(&config)?, Form::of_flag(json));

@@ -39,12 +39,14 @@ const LEASE_LENGTH: Duration = Duration::from_secs(600);
 const FORMAT: u32 = 1;
 
 /// The tables of the organisation, each after those that it refers to.
-pub(crate) const ORGANISATION: [&str; 10] = [
+pub(crate) const ORGANISATION: [&str; 12] = [
     "resellers",
     "tiers",
     "tenants",
     "pbxs",
     "policies",
+    "limits",
+    "former_terms",
     "core_servers",
     "pbx_aliases",
     "users",
@@ -53,7 +55,7 @@ pub(crate) const ORGANISATION: [&str; 10] = [
 ];
 
 /// The other tables of a backup, each after those that it refers to.
-const THE_REST: [&str; 13] = [
+const THE_REST: [&str; 14] = [
     "stores",
     "sources",
     "calls",
@@ -63,6 +65,7 @@ const THE_REST: [&str; 13] = [
     "tombstones",
     "holds",
     "usage",
+    "usage_audio",
     "audit",
     "audit_anchor",
     "outbox",

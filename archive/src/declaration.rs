@@ -11,12 +11,14 @@ use serde::Deserialize;
 use crate::Archive;
 use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::levels::{Rules, rules_in};
 use crate::organisation::AfterArchive;
 use crate::scope::Actor;
 use crate::tier::TierMove;
 
 mod apply;
 mod check;
+mod levels;
 
 /// Everything that one file declares.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -46,6 +48,22 @@ pub struct DeclaredReseller {
     pub code: String,
     /// Its full name.
     pub name: String,
+    /// Longer than this no PBX of it keeps anything.
+    #[serde(default)]
+    pub days: Option<u32>,
+    /// Stored bytes of all its tenants together, beyond which recordings of those rotate out that have more than their
+    /// share: `"10 TB"`.
+    #[serde(default, deserialize_with = "crate::units::optional_bytes")]
+    pub quota: Option<u64>,
+    /// Minutes of audio of all its tenants together.
+    #[serde(default)]
+    pub minutes: Option<u64>,
+    /// Recordings of all its tenants together.
+    #[serde(default)]
+    pub recordings: Option<u64>,
+    /// It may sell more bytes, minutes and recordings than it has.
+    #[serde(default)]
+    pub overbook: bool,
     /// Nobody of it may log in.
     #[serde(default)]
     pub disabled: bool,
@@ -68,6 +86,12 @@ pub struct DeclaredTier {
     /// Stored bytes of a PBX beyond which its oldest recordings rotate out: `"10 GB"`.
     #[serde(default, deserialize_with = "crate::units::optional_bytes")]
     pub quota: Option<u64>,
+    /// Minutes of audio of a PBX, likewise.
+    #[serde(default)]
+    pub minutes: Option<u64>,
+    /// Recordings of a PBX, likewise.
+    #[serde(default)]
+    pub recordings: Option<u64>,
     /// `mp3`, `opus`, `flac`, `wav`, or `original`.
     pub format: String,
     /// Bits a second, for mp3 and opus.
@@ -103,6 +127,18 @@ pub struct DeclaredTenant {
     /// The IANA zone of its folders and days.
     #[serde(default = "default_zone")]
     pub time_zone: String,
+    /// Longer than this no PBX of it keeps anything.
+    #[serde(default)]
+    pub days: Option<u32>,
+    /// Stored bytes of all its PBXs together, beyond which recordings of those rotate out that have more than their share.
+    #[serde(default, deserialize_with = "crate::units::optional_bytes")]
+    pub quota: Option<u64>,
+    /// Minutes of audio of all its PBXs together.
+    #[serde(default)]
+    pub minutes: Option<u64>,
+    /// Recordings of all its PBXs together.
+    #[serde(default)]
+    pub recordings: Option<u64>,
     /// Nobody of it may log in.
     #[serde(default)]
     pub disabled: bool,
@@ -127,6 +163,12 @@ pub struct DeclaredPbx {
     /// Its own quota, in place of its tier's.
     #[serde(default, deserialize_with = "crate::units::optional_bytes")]
     pub quota: Option<u64>,
+    /// Its own minutes of audio, in place of its tier's.
+    #[serde(default)]
+    pub minutes: Option<u64>,
+    /// Its own number of recordings, in place of its tier's.
+    #[serde(default)]
+    pub recordings: Option<u64>,
     /// Nobody of it may log in.
     #[serde(default)]
     pub disabled: bool,
@@ -226,39 +268,85 @@ fn keep() -> AfterArchive {
     AfterArchive::Keep
 }
 
+/// Which recordings a change of days reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those that are archived from now on; the others are kept as long as they were to be.
+    New,
+    /// All of them.
+    Existing,
+}
+
+/// What [`Archive::apply`] would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// What it would change.
+    pub changes: Vec<Change>,
+    /// Which days and quotas of those who keep something would be others, a line each: whether that is for new recordings
+    /// only or for existing ones too must be chosen.
+    pub changed_terms: Vec<String>,
+    /// What rotation would go by.
+    pub rules: Rules,
+}
+
 impl Archive {
-    /// Makes the catalogue say what is declared; answers what that changed.
+    /// Makes the catalogue say what is declared, for existing recordings too; answers what that changed.
     ///
     /// # Errors
     /// [`Error::Invalid`], naming the entry and what is wrong with it; nothing is changed then.
     pub async fn apply(&self, actor: &Actor, declaration: &Declaration) -> Result<Vec<Change>> {
-        let (tx, changes) = self.prepare_apply(actor, declaration).await?;
-        tx.commit().await?;
-        Ok(changes)
+        self.apply_for(actor, declaration, Reach::Existing).await
     }
 
-    /// What [`Archive::apply`] would change, without changing it.
+    /// As [`Archive::apply`], for those recordings.
     ///
     /// # Errors
-    /// As [`Archive::apply`].
-    pub async fn preview_apply(&self, actor: &Actor, declaration: &Declaration) -> Result<Vec<Change>> {
+    /// As [`Archive::apply`]; and where a quota is exceeded already that is to be for new recordings only.
+    pub async fn apply_for(&self, actor: &Actor, declaration: &Declaration, reach: Reach) -> Result<Vec<Change>> {
+        let (tx, preview) = self.prepare_apply(actor, declaration, reach).await?;
+        tx.commit().await?;
+        Ok(preview.changes)
+    }
+
+    /// What [`Archive::apply_for`] would change, without changing it.
+    ///
+    /// # Errors
+    /// As [`Archive::apply_for`].
+    pub async fn preview_apply(&self, actor: &Actor, declaration: &Declaration, reach: Reach) -> Result<Preview> {
         // The transaction is dropped, and with it undone.
-        self.prepare_apply(actor, declaration).await.map(|(_, changes)| changes)
+        self.prepare_apply(actor, declaration, reach).await.map(|(_, preview)| preview)
     }
 
     /// Changes the catalogue in a transaction that is still open.
-    async fn prepare_apply(&self, actor: &Actor, declaration: &Declaration) -> Result<(Tx, Vec<Change>)> {
+    async fn prepare_apply(&self, actor: &Actor, declaration: &Declaration, reach: Reach) -> Result<(Tx, Preview)> {
         if actor.scope != crate::Scope::Platform {
             return Err(Error::Forbidden("only an operator applies a declaration"));
         }
         check::check(declaration, self.stores())?;
         let secrets = self.hash_secrets(declaration).await?;
+        let kept = self.list_kept_by_all().await?;
         let mut tx = self.db.begin().await?;
+        let before = rules_in(&mut tx).await?;
         let changes = self.put_all(&mut tx, declaration, &secrets).await?;
+        let applied = rules_in(&mut tx).await?;
+        levels::check_levels(&applied)?;
+        self.settle_terms(&mut tx, &before, &applied, reach).await?;
+        let rules = rules_in(&mut tx).await?;
+        let changed_terms = levels::describe_changes(&before, &rules, &kept);
         if !changes.is_empty() {
-            let detail = serde_json::json!({ "changes": changes.len() });
+            let detail = serde_json::json!({ "changes": changes.len(), "terms": changed_terms, "for": reach.as_str() });
             self.audit(&mut tx, actor, "apply", None, None, &detail).await?;
         }
-        Ok((tx, changes))
+        Ok((tx, Preview { changes, changed_terms, rules }))
+    }
+}
+
+impl Reach {
+    /// `new` or `existing`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Existing => "existing",
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Which recordings are due is `rotation`'s to decide; that a held, locked, guarded or too young one never goes is
 //! guarded here, in the statement that does it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,6 +15,7 @@ use crate::db::params;
 use crate::error::{Error, Result};
 use crate::holds::{IS_HELD, is_unlocked, serialise_on_tenant};
 use crate::id::{CoreServerId, PbxId, RecordingId, TenantId};
+use crate::levels::{Kept, Level, Measure, kept_in};
 use crate::scope::Actor;
 use crate::usage::{Count, count};
 use crate::words::{ExpiryReason, UsageClass};
@@ -27,8 +29,21 @@ pub struct Candidate {
     pub started_at: Instant,
     /// What its retention counts from.
     pub retain_from: Instant,
-    /// Its bytes in all stores together: what expiring it takes off its PBX's quota.
-    pub stored_bytes: u64,
+    /// When it was archived: by that its terms are told.
+    pub archived_at: Instant,
+    /// What expiring it takes off every quota that it counts to.
+    pub kept: Kept,
+}
+
+/// A quota, or a share of one, that must be exceeded for anything to expire by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Who keeps too much.
+    pub level: Level,
+    /// Of what.
+    pub measure: Measure,
+    /// More than this is too much.
+    pub most: u64,
 }
 
 /// What was expired.
@@ -43,33 +58,34 @@ pub struct Expired {
 }
 
 impl Archive {
-    /// Recordings of the PBX that may expire, oldest first: retained from before `retained_before`, archived before
-    /// `archived_before` (the minimum age), not held, locked or guarded. `after` continues behind the last one seen.
+    /// Recordings of the PBX that may expire, oldest first: retained from before `retained_before`, archived within
+    /// `archived` (its end is the minimum age), not held, locked or guarded. `after` continues behind the last one seen.
     pub async fn list_expirable(
         &self,
         pbx: PbxId,
         retained_before: Instant,
-        archived_before: Instant,
+        archived: Range<Instant>,
         after: Option<(Instant, RecordingId)>,
         limit: u32,
     ) -> Result<Vec<Candidate>> {
         let (after_from, after_id) =
             after.unwrap_or((Instant::from_millis(i64::MIN), RecordingId::new(Instant::from_millis(0))));
         let sql = format!(
-            "SELECT id, started_at, retain_from,
+            "SELECT id, started_at, retain_from, archived_at, duration_ms,
                  CAST((SELECT COALESCE(SUM(o.size_bytes), 0)
                        FROM objects o
                        WHERE o.recording_id = recordings.id AND o.state = 'live') AS BIGINT) AS stored_bytes
              FROM recordings
              WHERE pbx_id = $1 AND state = 'archived' AND guarded = 0
-                 AND retain_from < $2 AND archived_at < $3
-                 AND (retain_from, id) > ($4, $5)
+                 AND retain_from < $2 AND archived_at >= $3 AND archived_at < $4
+                 AND (retain_from, id) > ($5, $6)
                  AND {unlocked} AND NOT {IS_HELD}
              ORDER BY retain_from, id
-             LIMIT $7",
-            unlocked = is_unlocked("$6")
+             LIMIT $8",
+            unlocked = is_unlocked("$7")
         );
-        let params = params![pbx, retained_before, archived_before, after_from, after_id, self.clock.now(), limit];
+        let now = self.clock.now();
+        let params = params![pbx, retained_before, archived.start, archived.end, after_from, after_id, now, limit];
         let rows = self.db.fetch_all(sql, params).await?;
         rows.iter()
             .map(|row| {
@@ -77,22 +93,30 @@ impl Archive {
                     id: row.get("id")?,
                     started_at: row.get("started_at")?,
                     retain_from: row.get("retain_from")?,
-                    stored_bytes: row.get("stored_bytes")?,
+                    archived_at: row.get("archived_at")?,
+                    kept: Kept {
+                        stored_bytes: row.get("stored_bytes")?,
+                        audio_ms: row.get("duration_ms")?,
+                        recordings: 1,
+                    },
                 })
             })
             .collect()
     }
 
-    /// How many visible recordings of the PBX are due by age but stay, because something holds or locks them.
-    pub async fn count_kept_back(&self, pbx: PbxId, retained_before: Instant) -> Result<u64> {
+    /// How many visible recordings of the PBX, archived within `archived`, are due by age but stay, because something
+    /// holds or locks them.
+    pub async fn count_kept_back(&self, pbx: PbxId, retained_before: Instant, archived: Range<Instant>) -> Result<u64> {
         let sql = format!(
             "SELECT count(*) AS n
              FROM recordings
              WHERE pbx_id = $1 AND state = 'archived' AND guarded = 0 AND retain_from < $2
+                 AND archived_at >= $3 AND archived_at < $4
                  AND ({IS_HELD} OR NOT {unlocked})",
-            unlocked = is_unlocked("$3")
+            unlocked = is_unlocked("$5")
         );
-        self.db.fetch_one(sql, params![pbx, retained_before, self.clock.now()]).await?.get("n")
+        let params = params![pbx, retained_before, archived.start, archived.end, self.clock.now()];
+        self.db.fetch_one(sql, params).await?.get("n")
     }
 
     /// archived → expired, for those of `ids` that are still the PBX's and that nothing holds, locks, guards, or keeps
@@ -106,22 +130,24 @@ impl Archive {
         reason: ExpiryReason,
         grace: Duration,
     ) -> Result<Expired> {
-        self.expire_while(tenant, pbx, ids, archived_before, reason, grace, None).await
+        self.expire_while(tenant, pbx, ids, archived_before, reason, grace, &[]).await
     }
 
-    /// As [`Archive::expire`], in the order of `ids` and only while the PBX has more than `quota_bytes` of live
-    /// recordings: looked at again before each one, where nothing else can change it, so that two rotations at once,
-    /// or one that is late, never take more than the quota asks for.
+    /// As [`Archive::expire`], in the order of `ids` and only while every one of the bounds is exceeded: looked at where
+    /// the tenant's row keeps other rotations out, so that two at once, or one that is late, never take more than the
+    /// quotas ask for. What arrives meanwhile only makes it more.
+    #[expect(clippy::too_many_arguments, reason = "each of them is another kind of thing")]
     pub async fn expire_over_quota(
         &self,
         tenant: TenantId,
         pbx: PbxId,
         ids: &[RecordingId],
         archived_before: Instant,
-        quota_bytes: u64,
+        reason: ExpiryReason,
         grace: Duration,
+        bounds: &[Bound],
     ) -> Result<Expired> {
-        self.expire_while(tenant, pbx, ids, archived_before, ExpiryReason::Quota, grace, Some(quota_bytes)).await
+        self.expire_while(tenant, pbx, ids, archived_before, reason, grace, bounds).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the two methods above name them")]
@@ -133,7 +159,7 @@ impl Archive {
         archived_before: Instant,
         reason: ExpiryReason,
         grace: Duration,
-        quota_bytes: Option<u64>,
+        bounds: &[Bound],
     ) -> Result<Expired> {
         self.check_restore_confirmed().await?;
         let now = self.clock.now();
@@ -145,23 +171,28 @@ impl Archive {
              SET state = 'expired', expired_at = $1, expired_by = $2, purge_after = $3
              WHERE id = $4 AND pbx_id = $5 AND tenant_id = $6 AND state = 'archived' AND guarded = 0
                  AND archived_at < $7 AND {unlocked} AND NOT {IS_HELD}
-                 AND ($8 < 0 OR (SELECT COALESCE(SUM(u.stored_bytes), 0)
-                                 FROM usage u
-                                 WHERE u.pbx_id = $5 AND u.class = 'live') > $8)
-             RETURNING CAST((SELECT COALESCE(SUM(o.size_bytes), 0)
+             RETURNING duration_ms, CAST((SELECT COALESCE(SUM(o.size_bytes), 0)
                              FROM objects o
                              WHERE o.recording_id = recordings.id AND o.state = 'live') AS BIGINT) AS stored_bytes",
             unlocked = is_unlocked("$1")
         );
-        // No quota is written as -1.
-        let quota = quota_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        let mut kept = Vec::new();
+        for bound in bounds {
+            kept.push((*bound, kept_in(&mut tx, bound.level).await?));
+        }
         for id in ids.iter().take(1000) {
-            let params = params![now, reason, now.plus(grace), *id, pbx, tenant, archived_before, quota];
+            if kept.iter().any(|(bound, kept)| kept.of(bound.measure) <= bound.most) {
+                break;
+            }
+            let params = params![now, reason, now.plus(grace), *id, pbx, tenant, archived_before];
             if let Some(row) = tx.fetch_optional(sql.clone(), params).await? {
                 count(&mut tx, *id, Count::Move { from: UsageClass::Live, to: UsageClass::Grace }).await?;
+                let stored_bytes = row.get("stored_bytes")?;
+                let gone = Kept { stored_bytes, audio_ms: row.get("duration_ms")?, recordings: 1 };
+                kept.iter_mut().for_each(|(_, kept)| kept.remove(gone));
                 expired.ids.push(*id);
                 expired.recordings += 1;
-                expired.stored_bytes += row.get::<u64>("stored_bytes")?;
+                expired.stored_bytes += stored_bytes;
             }
         }
         if expired.recordings > 0 {

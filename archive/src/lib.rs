@@ -29,6 +29,7 @@ mod id;
 mod journal;
 mod key;
 mod lease;
+mod levels;
 mod lost;
 mod moves;
 mod open;
@@ -70,16 +71,18 @@ pub use copies::{Copied, CopiesWaiting, CopyClaim, CopyOutcome, CopyRound};
 pub use crash::crash_point;
 pub use declaration::{
     Change, Declaration, DeclaredCoreServer, DeclaredFtpAccount, DeclaredPbx, DeclaredReseller, DeclaredTenant,
-    DeclaredTier, DeclaredUser,
+    DeclaredTier, DeclaredUser, Preview, Reach,
 };
 pub use delivery::{Delivered, Delivery};
 pub use error::{Error, Result};
 pub use expiry::{Candidate, Expired};
 pub use fail::Operation;
+pub use expiry::{Bound, Candidate, Expired};
 pub use hash::{Sha256, Sha256Hasher};
 pub use holds::{Hold, NewHold};
 pub use id::*;
 pub use lease::{Instance, Lease};
+pub use levels::{FormerTerms, Kept, Level, LevelLimits, Measure, PbxRules, Quota, Rules};
 pub use lost::{LostStore, StoreFigures};
 pub use open::AudioReader;
 pub use organisation::{AfterArchive, CoreServer, Pbx, PbxPlace, Reseller, Tenant};

@@ -10,6 +10,7 @@ use crate::clock::Instant;
 use crate::db::{Row, params};
 use crate::error::{Error, Result};
 use crate::id::{CoreServerId, PbxId, PolicyId, ResellerId, TenantId, TierId};
+use crate::levels::Quota;
 use crate::scope::Scope;
 use crate::tier::{TIER_COLUMNS, Tier, optional_u32};
 
@@ -71,16 +72,18 @@ pub struct PbxPlace {
     pub code: String,
     /// Its tenant.
     pub tenant: TenantId,
+    /// Its tenant's reseller.
+    pub reseller: ResellerId,
     /// The tenant's zone.
     pub time_zone: String,
     /// The tier in force.
     pub tier: Tier,
     /// The PBX's own rotation policy, when it has one.
     pub policy: Option<PolicyId>,
-    /// Days in force: the policy's, else the tier's.
+    /// Days in force: the policy's, else the tier's; and no more than the tenant's and the reseller's.
     pub days: Option<u32>,
-    /// Quota in force: the policy's, else the tier's.
-    pub quota_bytes: Option<u64>,
+    /// Its own quota in force: each measure the policy's, else the tier's.
+    pub quota: Quota,
 }
 
 /// What becomes of a source after its recording was archived.
@@ -238,10 +241,10 @@ impl Archive {
         self.db.fetch_optional(sql, params).await?.as_ref().map(Pbx::from_row).transpose()
     }
 
-    /// Every PBX with the tier, policy and zone in force, for work that is nobody's in particular (rotation).
-    pub async fn list_places(&self) -> Result<Vec<PbxPlace>> {
-        let sql = format!("{} ORDER BY pbxs.code", place_sql());
-        self.db.fetch_all(sql, params![]).await?.iter().map(place_from_row).collect()
+    /// Every PBX with the tier, policy and zone in force, by code, for work that is nobody's in particular.
+    pub(crate) async fn list_places(&self) -> Result<Vec<PbxPlace>> {
+        let mut tx = self.db.begin_snapshot().await?;
+        places_in(&mut tx).await
     }
 
     /// The PBX that `token` means on `core_server`: by its alias there, else by its own code; `None`: unknown.
@@ -271,6 +274,12 @@ impl Archive {
     }
 }
 
+/// Every PBX with the tier, policy and zone in force, by code, as a transaction sees them.
+pub(crate) async fn places_in(tx: &mut crate::db::Tx) -> Result<Vec<PbxPlace>> {
+    let sql = format!("{} ORDER BY pbxs.code", place_sql());
+    tx.fetch_all(sql, params![]).await?.iter().map(place_from_row).collect()
+}
+
 /// Every core server, as a transaction sees them.
 pub(crate) async fn core_servers_in(tx: &mut crate::db::Tx) -> Result<Vec<CoreServer>> {
     let sql = "SELECT id, name, spool, layout, pattern, time_zone, after, enrolled_at, confirmed_at, disabled_at
@@ -280,26 +289,35 @@ pub(crate) async fn core_servers_in(tx: &mut crate::db::Tx) -> Result<Vec<CoreSe
 
 fn place_sql() -> String {
     format!(
-        "SELECT pbxs.id AS pbx_id, pbxs.code AS pbx_code, pbxs.tenant_id AS tenant_id, tenants.time_zone AS time_zone,
+        "SELECT pbxs.id AS pbx_id, pbxs.code AS pbx_code, pbxs.tenant_id AS tenant_id,
+                tenants.reseller_id AS reseller_id, tenants.time_zone AS time_zone,
                 policies.id AS policy_id, policies.days AS policy_days, policies.quota_bytes AS policy_quota_bytes,
+                policies.quota_audio_ms AS policy_quota_audio_ms, policies.quota_recordings AS policy_quota_recordings,
+                of_tenant.days AS tenant_days, of_reseller.days AS reseller_days,
                 {TIER_COLUMNS}
          FROM pbxs
          JOIN tenants ON tenants.id = pbxs.tenant_id
          JOIN tiers ON tiers.id = COALESCE(pbxs.tier_id, tenants.tier_id)
-         LEFT JOIN policies ON policies.pbx_id = pbxs.id"
+         LEFT JOIN policies ON policies.pbx_id = pbxs.id
+         LEFT JOIN limits of_tenant ON of_tenant.owner_id = tenants.id
+         LEFT JOIN limits of_reseller ON of_reseller.owner_id = tenants.reseller_id"
     )
 }
 
 fn place_from_row(row: &Row) -> Result<PbxPlace> {
     let tier = Tier::from_row(row)?;
     let policy: Option<PolicyId> = row.get("policy_id")?;
+    let own_days = optional_u32(row, "policy_days")?.or(tier.days);
+    let most = [optional_u32(row, "tenant_days")?, optional_u32(row, "reseller_days")?];
+    let own_quota = Quota::from_row(row, ["policy_quota_bytes", "policy_quota_audio_ms", "policy_quota_recordings"])?;
     Ok(PbxPlace {
         pbx: row.get("pbx_id")?,
         code: row.get("pbx_code")?,
         tenant: row.get("tenant_id")?,
+        reseller: row.get("reseller_id")?,
         time_zone: row.get("time_zone")?,
-        days: optional_u32(row, "policy_days")?.or(tier.days),
-        quota_bytes: row.get::<Option<u64>>("policy_quota_bytes")?.or(tier.quota_bytes),
+        days: own_days.into_iter().chain(most.into_iter().flatten()).min(),
+        quota: own_quota.or(tier.quota),
         policy,
         tier,
     })

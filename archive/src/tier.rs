@@ -6,6 +6,7 @@ use crate::Archive;
 use crate::db::{Row, params};
 use crate::error::{Error, Result};
 use crate::id::{ResellerId, TierId};
+use crate::levels::Quota;
 use crate::scope::Scope;
 
 /// What is sold.
@@ -21,8 +22,8 @@ pub struct Tier {
     pub name: String,
     /// Recordings older than this many days rotate out; `None`: no age does.
     pub days: Option<u32>,
-    /// A PBX's live recordings beyond this many stored bytes rotate out, oldest first; `None`: no limit.
-    pub quota_bytes: Option<u64>,
+    /// A PBX's live recordings beyond these rotate out, oldest first.
+    pub quota: Quota,
     /// `mp3`, `opus`, `flac`, `wav`, or `original`.
     pub format: String,
     /// What mp3 and opus are encoded at.
@@ -68,7 +69,7 @@ impl Tier {
             reseller: row.get("tier_reseller_id")?,
             name: row.get("tier_name")?,
             days: optional_u32(row, "tier_days")?,
-            quota_bytes: row.get("tier_quota_bytes")?,
+            quota: Quota::from_row(row, ["tier_quota_bytes", "tier_quota_audio_ms", "tier_quota_recordings"])?,
             format: row.get("format")?,
             bitrate_bps: row.get("bitrate_bps")?,
             stores: stores.split_whitespace().map(str::to_owned).collect(),
@@ -85,7 +86,8 @@ pub(crate) fn optional_u32(row: &Row, column: &'static str) -> Result<Option<u32
 
 pub(crate) const TIER_COLUMNS: &str = "tiers.id AS tier_id, tiers.code AS tier_code, \
     tiers.reseller_id AS tier_reseller_id, tiers.name AS tier_name, tiers.days AS tier_days, \
-    tiers.quota_bytes AS tier_quota_bytes, tiers.format AS format, tiers.bitrate_bps AS bitrate_bps, \
+    tiers.quota_bytes AS tier_quota_bytes, tiers.quota_audio_ms AS tier_quota_audio_ms, \
+    tiers.quota_recordings AS tier_quota_recordings, tiers.format AS format, tiers.bitrate_bps AS bitrate_bps, \
     tiers.stores AS stores, tiers.copies AS tier_copies, tiers.moves AS tier_moves";
 
 impl Archive {
@@ -129,7 +131,7 @@ mod tests {
             reseller: None,
             name: "A year".to_owned(),
             days: Some(365),
-            quota_bytes: None,
+            quota: Quota::default(),
             format: "mp3".to_owned(),
             bitrate_bps: 32_000,
             stores: names(&["disk", "bucket"]),

@@ -1,5 +1,6 @@
 //! Usage: how much each PBX has archived, exact because it changes in the transactions that change the recordings.
 //!
+//! There are two counts: what each store holds, and what the PBX keeps, each recording once in however many stores it is.
 //! Totals of tenants and resellers are sums, never rows of their own. Rows are always changed in key order, so that
 //! two transactions cannot wait for each other.
 
@@ -52,19 +53,38 @@ pub(crate) async fn count(tx: &mut Tx, recording: RecordingId, count: Count) -> 
             params![recording],
         )
         .await?;
+    let mut changes = match count {
+        Count::Add(class) => vec![(class, 1)],
+        Count::Remove(class) => vec![(class, -1)],
+        Count::Move { from, to } => vec![(from, -1), (to, 1)],
+    };
+    changes.sort_by_key(|(class, _)| class.as_str());
     for row in rows {
         let key = Key::from_row(&row)?;
         let (audio_ms, stored_bytes): (i64, i64) = (row.get("duration_ms")?, row.get("size_bytes")?);
-        let mut changes = match count {
-            Count::Add(class) => vec![(class, 1)],
-            Count::Remove(class) => vec![(class, -1)],
-            Count::Move { from, to } => vec![(from, -1), (to, 1)],
-        };
-        changes.sort_by_key(|(class, _)| class.as_str());
-        for (class, sign) in changes {
-            key.add(tx, class, sign, sign * audio_ms, sign * stored_bytes).await?;
+        for (class, sign) in &changes {
+            key.add(tx, *class, *sign, sign * audio_ms, sign * stored_bytes).await?;
         }
     }
+    for (class, sign) in changes {
+        count_audio(tx, recording, class, sign).await?;
+    }
+    Ok(())
+}
+
+/// Changes what the PBX keeps by one recording, in however many stores it is; one of no PBX is in nobody's count.
+async fn count_audio(tx: &mut Tx, recording: RecordingId, class: UsageClass, sign: i64) -> Result<()> {
+    tx.execute(
+        "INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
+         SELECT pbx_id, tier_id, $2, tenant_id, $3, $3 * duration_ms
+         FROM recordings
+         WHERE id = $1 AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
+         ON CONFLICT (pbx_id, tier_id, class) DO UPDATE SET
+             recordings = usage_audio.recordings + excluded.recordings,
+             audio_ms = usage_audio.audio_ms + excluded.audio_ms",
+        params![recording, class, sign],
+    )
+    .await?;
     Ok(())
 }
 
@@ -144,18 +164,5 @@ impl Archive {
                 })
             })
             .collect()
-    }
-
-    /// The stored bytes that count to the PBX's quota: what is live, in all stores together.
-    pub async fn quota_bytes_used(&self, pbx: PbxId) -> Result<u64> {
-        self.db
-            .fetch_one(
-                "SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) AS bytes
-                 FROM usage
-                 WHERE pbx_id = $1 AND class = 'live'",
-                params![pbx],
-            )
-            .await?
-            .get("bytes")
     }
 }

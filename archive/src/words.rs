@@ -159,5 +159,9 @@ words! {
         Days = "days",
         /// Its PBX was over its quota and it was the oldest that could go.
         Quota = "quota",
+        /// Its tenant was over its quota, and its PBX over its share of it.
+        TenantQuota = "tenant-quota",
+        /// Its reseller was over its quota, and its tenant and PBX over their shares of it.
+        ResellerQuota = "reseller-quota",
     }
 }

@@ -1,5 +1,5 @@
-//! Deciding: which recordings of one PBX go, in which order, by which rule. First by days, then by quota what is still
-//! too much.
+//! Deciding: which recordings go, in which order, by which rule. First each PBX by its days and then by its own quotas;
+//! then each tenant by its quotas, then each reseller by its own, taking from those that keep more than their share.
 //!
 //! A plan and a run are this same code. What differs is [`Act`], what becomes of a batch once it is decided: it is
 //! shown, or it expires. Batches are small, so that other writers get their turn, and memory does not grow with the
@@ -8,16 +8,22 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use archive::{Archive, Candidate, Expired, ExpiryReason, Instant, PbxPlace, RecordingId};
+use archive::{
+    Archive, Bound, Candidate, ExpiryReason, Instant, Kept, Level, LevelLimits, PbxRules, RecordingId, Rules,
+};
 use jiff::tz::TimeZone;
 
-use crate::due;
-use crate::figures::{Figures, PbxFigures};
+use crate::figures::{Figures, LevelFigures, PbxFigures};
 use crate::plan::{PlannedExpiry, Rule};
 use crate::pulse::{Halt, Pulse};
+use crate::terms::{Term, terms_of};
+
+mod quotas;
 
 /// Recordings in one batch, and so in one transaction. Tests meet its borders with a few recordings.
 const BATCH: u32 = if cfg!(test) { 3 } else { 500 };
+const EVER: Instant = Instant::from_millis(i64::MAX);
+const NEVER: Instant = Instant::from_millis(i64::MIN);
 
 /// What becomes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,120 +37,147 @@ pub(crate) enum Act {
 /// Whoever wants to see each recording that goes, or would.
 pub(crate) type Visit<'a> = &'a mut (dyn FnMut(&PlannedExpiry) + Send);
 
-/// The deciding over one PBX.
+/// A PBX that is decided on, and what was decided.
+struct Subject {
+    rules: PbxRules,
+    /// `None`: its days cannot be told, and guessing would let some go too early.
+    zone: Option<TimeZone>,
+    terms: Vec<Term>,
+    figures: PbxFigures,
+    /// What was decided on but is still there, because it was only shown; and the last that a quota asked for.
+    shown: Kept,
+    after: Option<(Instant, RecordingId)>,
+}
+
+/// The deciding over all PBXs.
 pub(crate) struct Decider<'a> {
     archive: &'a Archive,
-    place: &'a PbxPlace,
     act: Act,
-    zone: TimeZone,
-    now: Instant,
     /// What was archived at or after this is too young to go.
     archived_before: Instant,
-    /// The last recording looked at. Rule after rule and batch after batch go on behind it, so none is decided twice.
-    after: Option<(Instant, RecordingId)>,
-    /// Bytes that were decided on but are still there, because they were only shown.
-    shown_bytes: u64,
+    subjects: Vec<Subject>,
+    levels: Vec<LevelLimits>,
+    level_figures: Vec<LevelFigures>,
 }
 
 impl<'a> Decider<'a> {
-    /// # Errors
-    /// When the tenant's zone is not known: its days cannot be told, and guessing would let some go too early.
-    pub(crate) fn new(
-        archive: &'a Archive,
-        place: &'a PbxPlace,
-        act: Act,
-        min_age: Duration,
-    ) -> Result<Self, archive::Error> {
-        let zone = TimeZone::get(&place.time_zone)
-            .map_err(|_| archive::Error::Invalid(format!("time zone \"{}\" is not known", place.time_zone)))?;
+    pub(crate) fn new(archive: &'a Archive, rules: Rules, act: Act, min_age: Duration) -> Self {
         let now = archive.clock().now();
-        let archived_before = now.minus(min_age);
-        Ok(Self { archive, place, act, zone, now, archived_before, after: None, shown_bytes: 0 })
+        let subjects = rules.pbxs.into_iter().map(|rules| {
+            let zone = TimeZone::get(&rules.place.time_zone).ok();
+            let terms = zone.as_ref().map_or_else(Vec::new, |zone| terms_of(&rules, now, zone));
+            let mut figures = PbxFigures::of(&rules.place);
+            if zone.is_none() {
+                figures.failure = Some(format!("time zone \"{}\" is not known", rules.place.time_zone));
+            }
+            Subject { rules, zone, terms, figures, shown: Kept::default(), after: None }
+        });
+        Self {
+            archive,
+            act,
+            archived_before: now.minus(min_age),
+            subjects: subjects.collect(),
+            levels: rules.levels,
+            level_figures: Vec::new(),
+        }
     }
 
-    /// Decides, batch by batch, and acts on each.
-    pub(crate) async fn run(
-        mut self,
-        pulse: &mut Pulse<'_>,
-        figures: &mut PbxFigures,
-        visit: Visit<'_>,
-    ) -> Result<(), Halt> {
-        if let Some(days) = self.place.days {
-            self.by_days(days, pulse, figures, visit).await?;
+    /// Decides, batch by batch, and acts on each. One PBX or level that fails never stops the others.
+    pub(crate) async fn run(&mut self, pulse: &mut Pulse<'_>, visit: Visit<'_>) -> Result<(), Halt> {
+        for subject in 0..self.subjects.len() {
+            pulse.beat().await?;
+            let decided = self.pbx(subject, pulse, visit).await;
+            if let Err(error) = step(decided)? {
+                let pbx = self.subjects[subject].rules.place.pbx;
+                tracing::error!(pbx.id = %pbx, "failed to rotate PBX {pbx}: {error}");
+                self.subjects[subject].figures.failure = Some(error.to_string());
+            }
         }
-        if let Some(quota_bytes) = self.place.quota_bytes {
-            self.by_quota(quota_bytes, pulse, figures, visit).await?;
+        for level in self.levels.clone() {
+            pulse.beat().await?;
+            let mut figures = LevelFigures::of(&level);
+            let decided = self.level(&level, &mut figures, pulse, visit).await;
+            let decided = step(decided);
+            if let Ok(Err(error)) = &decided {
+                tracing::error!("failed to rotate {} {}: {error}", figures.level, figures.id);
+                figures.failure = Some(error.to_string());
+            }
+            self.level_figures.push(figures);
+            let _ = decided?;
         }
         Ok(())
+    }
+
+    /// What went, or would, by PBX and by level, where there is anything to tell.
+    pub(crate) fn finish(self) -> (Vec<PbxFigures>, Vec<LevelFigures>) {
+        let pbxs = self.subjects.into_iter().map(|subject| subject.figures);
+        let levels = self.level_figures.into_iter();
+        (pbxs.filter(PbxFigures::is_worth_a_line).collect(), levels.filter(LevelFigures::is_worth_a_line).collect())
+    }
+
+    async fn pbx(&mut self, subject: usize, pulse: &mut Pulse<'_>, visit: Visit<'_>) -> Result<(), Halt> {
+        if self.subjects[subject].zone.is_none() {
+            return Ok(());
+        }
+        for term in self.subjects[subject].terms.clone() {
+            self.by_days(subject, &term, pulse, visit).await?;
+        }
+        self.by_own_quotas(subject, pulse, visit).await
     }
 
     async fn by_days(
         &mut self,
-        days: u32,
+        subject: usize,
+        term: &Term,
         pulse: &mut Pulse<'_>,
-        figures: &mut PbxFigures,
         visit: Visit<'_>,
     ) -> Result<(), Halt> {
-        let retained_before = due::retained_before(self.now, &self.zone, days);
+        let pbx = self.subjects[subject].rules.place.pbx;
+        let archived = term.archived_before(self.archived_before);
+        let mut after = None;
         loop {
             pulse.beat().await?;
-            let candidates = self.next_candidates(retained_before).await?;
+            let archived = archived.clone();
+            let candidates = self.archive.list_expirable(pbx, term.retained_before, archived, after, BATCH).await?;
             let Some(last) = candidates.last() else { break };
-            self.after = Some((last.retain_from, last.id));
-            let batch: Vec<PlannedExpiry> =
-                candidates.iter().map(|candidate| self.planned(candidate, Rule::Days { days })).collect();
-            figures.by_days.add(self.act_on(&batch, None, visit).await?);
+            after = Some((last.retain_from, last.id));
+            let rule = Rule::Days { days: term.days };
+            let planned = candidates.iter().map(|it| self.planned(subject, it, rule.clone())).collect();
+            let figures = self.act_on(subject, planned, ExpiryReason::Days, &[], visit).await?;
+            self.subjects[subject].figures.by_days.add(figures);
         }
-        figures.kept_back = self.archive.count_kept_back(self.place.pbx, retained_before).await?;
+        let kept_back = self.archive.count_kept_back(pbx, term.retained_before, term.archived.clone()).await?;
+        self.subjects[subject].figures.kept_back += kept_back;
         Ok(())
     }
 
-    async fn by_quota(
-        &mut self,
-        quota_bytes: u64,
-        pulse: &mut Pulse<'_>,
-        figures: &mut PbxFigures,
-        visit: Visit<'_>,
-    ) -> Result<(), Halt> {
-        let end = Instant::from_millis(i64::MAX);
-        let mut used = self.used_bytes().await?;
-        while used > quota_bytes {
-            pulse.beat().await?;
-            let candidates = self.next_candidates(end).await?;
-            let (over, seen) = due::over_quota(&candidates, used, quota_bytes);
-            let Some(last) = candidates[..seen].last() else { break };
-            self.after = Some((last.retain_from, last.id));
-            let batch: Vec<PlannedExpiry> = over
-                .iter()
-                .map(|it| self.planned(&it.candidate, Rule::Quota { quota_bytes, exceeded_by: it.exceeded_by }))
-                .collect();
-            figures.by_quota.add(self.act_on(&batch, Some(quota_bytes), visit).await?);
-            // Asked again: some may have been held since they were listed, or others have come.
-            used = self.used_bytes().await?;
+    /// What counts to a level's quotas, less what a plan has shown as going.
+    async fn kept(&self, level: Level) -> archive::Result<Kept> {
+        let mut kept = self.archive.kept_by(level).await?;
+        if self.act != Act::Show {
+            return Ok(kept);
         }
-        figures.over_quota_by = used.saturating_sub(quota_bytes);
-        if figures.over_quota_by > 0 {
-            figures.kept_back = self.archive.count_kept_back(self.place.pbx, end).await?;
+        for subject in &self.subjects {
+            let place = &subject.rules.place;
+            if level == Level::Pbx(place.pbx)
+                || level == Level::Tenant(place.tenant)
+                || level == Level::Reseller(place.reseller)
+            {
+                kept.remove(subject.shown);
+            }
         }
-        Ok(())
+        Ok(kept)
     }
 
-    async fn next_candidates(&self, retained_before: Instant) -> archive::Result<Vec<Candidate>> {
-        self.archive.list_expirable(self.place.pbx, retained_before, self.archived_before, self.after, BATCH).await
-    }
-
-    /// What counts to the quota, less what a plan has shown as going.
-    async fn used_bytes(&self) -> archive::Result<u64> {
-        Ok(self.archive.quota_bytes_used(self.place.pbx).await?.saturating_sub(self.shown_bytes))
-    }
-
-    fn planned(&self, candidate: &Candidate, rule: Rule) -> PlannedExpiry {
+    fn planned(&self, subject: usize, candidate: &Candidate, rule: Rule) -> PlannedExpiry {
+        let Subject { rules, zone, .. } = &self.subjects[subject];
         PlannedExpiry {
             recording: candidate.id,
-            pbx: self.place.pbx,
-            pbx_code: self.place.code.clone(),
-            started_at: candidate.started_at.timestamp().to_zoned(self.zone.clone()),
-            stored_bytes: candidate.stored_bytes,
+            pbx: rules.place.pbx,
+            pbx_code: rules.place.code.clone(),
+            started_at: candidate.started_at.timestamp().to_zoned(zone.clone().unwrap_or(TimeZone::UTC)),
+            stored_bytes: candidate.kept.stored_bytes,
+            audio_ms: candidate.kept.audio_ms,
             rule,
         }
     }
@@ -152,42 +185,55 @@ impl<'a> Decider<'a> {
     /// Shows the batch or lets it expire, and tells what really went, or would.
     async fn act_on(
         &mut self,
-        batch: &[PlannedExpiry],
-        quota_bytes: Option<u64>,
+        subject: usize,
+        batch: Vec<PlannedExpiry>,
+        reason: ExpiryReason,
+        bounds: &[Bound],
         visit: Visit<'_>,
     ) -> archive::Result<Figures> {
-        match self.act {
+        let gone = match self.act {
             Act::Show => {
-                batch.iter().for_each(visit);
-                let stored_bytes = batch.iter().map(|it| it.stored_bytes).sum();
-                self.shown_bytes += stored_bytes;
-                Ok(Figures { recordings: batch.len() as u64, stored_bytes })
+                batch.iter().for_each(&mut *visit);
+                batch
             }
             Act::Expire { grace } => {
-                let expired = self.expire(batch, quota_bytes, grace).await?;
+                let (tenant, pbx) = {
+                    let place = &self.subjects[subject].rules.place;
+                    (place.tenant, place.pbx)
+                };
+                let ids: Vec<RecordingId> = batch.iter().map(|it| it.recording).collect();
+                let before = self.archived_before;
+                let expired = match bounds {
+                    [] => self.archive.expire(tenant, pbx, &ids, before, reason, grace).await?,
+                    _ => self.archive.expire_over_quota(tenant, pbx, &ids, before, reason, grace, bounds).await?,
+                };
                 let gone: HashSet<RecordingId> = expired.ids.into_iter().collect();
-                for it in batch.iter().filter(|it| gone.contains(&it.recording)) {
+                let gone: Vec<PlannedExpiry> = batch.into_iter().filter(|it| gone.contains(&it.recording)).collect();
+                for it in &gone {
                     let (id, pbx) = (it.recording, it.pbx);
                     tracing::info!(recording.id = %id, pbx.id = %pbx, "expired recording {id}: {}", it.rule);
                     visit(it);
                 }
-                Ok(Figures { recordings: expired.recordings, stored_bytes: expired.stored_bytes })
+                gone
             }
+        };
+        let mut kept = Kept::default();
+        for it in &gone {
+            kept.add(Kept { stored_bytes: it.stored_bytes, audio_ms: it.audio_ms, recordings: 1 });
+            self.subjects[subject].figures.note(Instant::from(it.started_at.timestamp()));
         }
+        if self.act == Act::Show {
+            self.subjects[subject].shown.add(kept);
+        }
+        Ok(Figures { recordings: kept.recordings, stored_bytes: kept.stored_bytes })
     }
+}
 
-    async fn expire(
-        &self,
-        batch: &[PlannedExpiry],
-        quota_bytes: Option<u64>,
-        grace: Duration,
-    ) -> archive::Result<Expired> {
-        let PbxPlace { tenant, pbx, .. } = *self.place;
-        let ids: Vec<RecordingId> = batch.iter().map(|it| it.recording).collect();
-        let archived_before = self.archived_before;
-        match quota_bytes {
-            None => self.archive.expire(tenant, pbx, &ids, archived_before, ExpiryReason::Days, grace).await,
-            Some(quota) => self.archive.expire_over_quota(tenant, pbx, &ids, archived_before, quota, grace).await,
-        }
+/// Parts what ends the whole run (`Err`) from what ends one step of it (`Ok(Err)`).
+pub(crate) fn step(result: Result<(), Halt>) -> Result<Result<(), archive::Error>, Halt> {
+    match result {
+        Ok(()) => Ok(Ok(())),
+        Err(Halt::Step(error)) => Ok(Err(error)),
+        Err(halt) => Err(halt),
     }
 }

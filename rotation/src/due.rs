@@ -8,7 +8,7 @@
 //! By **quota**: while the live recordings of a PBX have more stored bytes than its quota, the oldest that may go is
 //! due, and then the next; the one that brings them to the quota or under it is the last.
 
-use archive::{Candidate, Instant};
+use archive::Instant;
 use jiff::Span;
 use jiff::tz::TimeZone;
 
@@ -21,34 +21,8 @@ pub(crate) fn retained_before(now: Instant, zone: &TimeZone, days: u32) -> Insta
     Instant::from(before.timestamp())
 }
 
-/// A recording that is due by quota.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OverQuota {
-    pub(crate) candidate: Candidate,
-    /// By how many bytes the quota was exceeded before this one went.
-    pub(crate) exceeded_by: u64,
-}
-
-/// Those of `candidates`, oldest first, that must go so that `used` bytes become `quota` or less, and how many
-/// candidates were looked at for it. One without stored bytes would go for nothing, and stays.
-pub(crate) fn over_quota(candidates: &[Candidate], mut used: u64, quota: u64) -> (Vec<OverQuota>, usize) {
-    let mut due = Vec::new();
-    for (seen, candidate) in candidates.iter().enumerate() {
-        if used <= quota {
-            return (due, seen);
-        }
-        if candidate.stored_bytes > 0 {
-            due.push(OverQuota { candidate: candidate.clone(), exceeded_by: used - quota });
-            used = used.saturating_sub(candidate.stored_bytes);
-        }
-    }
-    (due, candidates.len())
-}
-
 #[cfg(test)]
 mod tests {
-    use archive::RecordingId;
-
     use super::*;
 
     #[test]
@@ -84,47 +58,6 @@ mod tests {
         let now = Instant::from_millis(1_795_262_400_000);
         for days in [4_500_000, 7_304_485, u32::MAX] {
             assert_eq!(retained_before(now, &TimeZone::UTC, days), Instant::from_millis(i64::MIN));
-        }
-    }
-
-    #[test]
-    fn a_quota_is_kept_to_the_byte() {
-        // (sizes oldest first, used, quota) -> (indices that go with what was exceeded before each, looked at)
-        type Row = (&'static [u64], u64, u64, &'static [(usize, u64)], usize);
-        let table: &[Row] = &[
-            (&[], 10, 5, &[], 0),
-            (&[10], 10, 10, &[], 0),
-            (&[10], 10, 11, &[], 0),
-            (&[10, 1], 11, 10, &[(0, 1)], 1),
-            (&[1, 10], 11, 10, &[(0, 1)], 1),
-            (&[3, 3, 3, 3], 12, 6, &[(0, 6), (1, 3)], 2),
-            (&[3, 3, 3, 3], 12, 5, &[(0, 7), (1, 4), (2, 1)], 3),
-            // What is held counts to the usage but is no candidate.
-            (&[3], 12, 5, &[(0, 7)], 1),
-            (&[0, 3, 3], 6, 5, &[(1, 1)], 2),
-            (&[0, 0], 6, 5, &[], 2),
-            (&[5, 5], 10, 0, &[(0, 10), (1, 5)], 2),
-        ];
-        for (sizes, used, quota, expected, expected_seen) in table {
-            let at = Instant::from_millis(1);
-            let candidates: Vec<Candidate> = sizes
-                .iter()
-                .map(|size| Candidate {
-                    id: RecordingId::new(at),
-                    started_at: at,
-                    retain_from: at,
-                    stored_bytes: *size,
-                })
-                .collect();
-            let (due, seen) = over_quota(&candidates, *used, *quota);
-            let expected: Vec<OverQuota> = expected
-                .iter()
-                .map(|(index, exceeded_by)| OverQuota {
-                    candidate: candidates[*index].clone(),
-                    exceeded_by: *exceeded_by,
-                })
-                .collect();
-            assert_eq!((due, seen), (expected, *expected_seen), "{sizes:?} {used} {quota}");
         }
     }
 }

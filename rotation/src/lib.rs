@@ -7,13 +7,15 @@
 //!
 //! Beside it run [`Scrub`], which reads everything again within so many days, and [`Backups`] of the catalogue.
 //!
-//! Reading order: `due` (the rules, pure), `decide` (one PBX by those rules: a plan and a run are the same code),
+//! Reading order: `due`, `terms` and `fair` (the rules, pure), `evict` (which go by a quota, pure), `decide` (all PBXs by
+//! those rules, then their tenants and resellers: a plan and a run are the same code),
 //! `rotate` (a whole run), `schedule` (when runs happen), `copier` (what brings copies where they belong, beside the
 //! runs). `clock_guard` and `pulse` are what stops a run.
 //!
 //! A run can be killed at any point: each batch is a transaction of the archive's, nothing is remembered between them,
 //! and the next run finds what is still due.
 
+mod alarms;
 mod backups;
 mod clock_guard;
 mod config;
@@ -21,6 +23,8 @@ mod copier;
 mod decide;
 mod due;
 mod error;
+mod evict;
+mod fair;
 mod figures;
 mod json;
 mod plan;
@@ -29,6 +33,7 @@ mod report;
 mod rotate;
 mod schedule;
 mod scrub;
+mod terms;
 
 #[cfg(test)]
 mod tests;
@@ -37,8 +42,8 @@ pub use backups::{BackupConfig, Backups};
 pub use config::Config;
 pub use copier::CopyFigures;
 pub use error::Error;
-pub use figures::{Figures, PbxFigures};
-pub use plan::{PlanSummary, PlannedExpiry, Rule};
+pub use figures::{Figures, LevelFigures, PbxFigures};
+pub use plan::{Exceeded, PlanSummary, PlannedExpiry, Rule};
 pub use report::{Outcome, Report};
 pub use rotate::Rotation;
 pub use scrub::{Scrub, ScrubConfig};

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use archive::{Instant, PbxId, RecordingId};
+use archive::{ExpiryReason, Instant, Measure, PbxId, RecordingId};
 use serde::Serialize;
 
-use crate::figures::{Figures, PbxFigures};
-use crate::json;
+use crate::figures::{Figures, LevelFigures, PbxFigures};
+use crate::{figures, json};
 
 /// The rule that a recording is due by, with its figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "reason", rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum Rule {
     /// Older than the PBX's days.
     Days {
@@ -18,12 +18,51 @@ pub enum Rule {
         days: u32,
     },
     /// The oldest that may go of a PBX over its quota.
-    Quota {
-        /// The quota in force, in stored bytes.
-        quota_bytes: u64,
-        /// By how many bytes it is exceeded before this recording goes.
+    Quota(Exceeded),
+    /// The oldest that may go of those PBXs that keep more than their share of their tenant's quota, which is exceeded.
+    TenantQuota(Exceeded),
+    /// The oldest that may go of those PBXs that keep more than their share of their reseller's quota, which is exceeded.
+    ResellerQuota(Exceeded),
+}
+
+/// A quota that is exceeded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exceeded {
+    /// The code of the tenant or reseller; `None`: the PBX's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// What it is of.
+    #[serde(serialize_with = "json::measure")]
+    pub measure: Measure,
+    /// The quota in force: bytes, milliseconds or recordings.
+    pub quota: u64,
+    /// By how much it is exceeded before this recording goes.
+    pub exceeded_by: u64,
+}
+
+impl Rule {
+    /// The rule of an exceeded quota.
+    pub(crate) fn quota(
+        reason: ExpiryReason,
+        of: Option<String>,
+        measure: Measure,
+        quota: u64,
         exceeded_by: u64,
-    },
+    ) -> Self {
+        let exceeded = Exceeded { of, measure, quota, exceeded_by };
+        match reason {
+            ExpiryReason::TenantQuota => Self::TenantQuota(exceeded),
+            ExpiryReason::ResellerQuota => Self::ResellerQuota(exceeded),
+            _ => Self::Quota(exceeded),
+        }
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let amount = |amount| figures::amount(self.measure, amount);
+        write!(f, "{} exceeded by {}, oldest first", amount(self.quota), amount(self.exceeded_by))
+    }
 }
 
 impl fmt::Display for Rule {
@@ -31,8 +70,10 @@ impl fmt::Display for Rule {
         match self {
             Self::Days { days: 1 } => f.write_str("older than 1 day"),
             Self::Days { days } => write!(f, "older than {days} days"),
-            Self::Quota { quota_bytes, exceeded_by } => {
-                write!(f, "quota {quota_bytes} bytes exceeded by {exceeded_by}, oldest first")
+            Self::Quota(exceeded) => write!(f, "quota {exceeded}"),
+            Self::TenantQuota(it) | Self::ResellerQuota(it) => {
+                let level = if matches!(self, Self::TenantQuota(_)) { "tenant" } else { "reseller" };
+                write!(f, "quota of {level} {} {it} of those over their share", it.of.as_deref().unwrap_or_default())
             }
         }
     }
@@ -54,6 +95,8 @@ pub struct PlannedExpiry {
     pub started_at: jiff::Zoned,
     /// Its bytes in all stores together.
     pub stored_bytes: u64,
+    /// How long it plays.
+    pub audio_ms: u64,
     /// Why.
     #[serde(flatten)]
     pub rule: Rule,
@@ -78,6 +121,8 @@ pub struct PlanSummary {
     pub clock_refused: Option<String>,
     /// Each PBX, by code.
     pub pbxs: Vec<PbxFigures>,
+    /// Each tenant and reseller whose quota is exceeded, by code.
+    pub levels: Vec<LevelFigures>,
     /// What would expire, all PBXs together.
     pub expiring: Figures,
     /// What would be purged: expired before, with its grace period over.
@@ -94,6 +139,9 @@ impl fmt::Display for PlanSummary {
         }
         for pbx in &self.pbxs {
             writeln!(f, "{pbx}")?;
+        }
+        for level in &self.levels {
+            writeln!(f, "{level}")?;
         }
         write!(f, "would expire {}, would purge {}", self.expiring, self.purging)?;
         match self.moving {

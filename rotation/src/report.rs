@@ -5,7 +5,7 @@ use std::fmt;
 use archive::{Instant, RunId, Sha256};
 use serde::Serialize;
 
-use crate::figures::{Figures, PbxFigures};
+use crate::figures::{Figures, LevelFigures, PbxFigures};
 use crate::json;
 
 /// How a run ended.
@@ -59,6 +59,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// Each PBX that there is something to tell of, by code.
     pub pbxs: Vec<PbxFigures>,
+    /// Each tenant and reseller whose quota was exceeded, by code.
+    pub levels: Vec<LevelFigures>,
     /// What expired, all PBXs together.
     pub expired: Figures,
     /// What was purged: a tombstone is left of each.
@@ -88,6 +90,7 @@ impl Report {
             finished_at: started_at,
             outcome: Outcome::Done,
             pbxs: Vec::new(),
+            levels: Vec::new(),
             expired: Figures::default(),
             purged: Figures::default(),
             purge_failures: 0,
@@ -105,6 +108,7 @@ impl Report {
         self.failures.is_empty()
             && self.purge_failures == 0
             && self.pbxs.iter().all(|pbx| pbx.failure.is_none())
+            && self.levels.iter().all(|level| level.failure.is_none())
             && !matches!(self.outcome, Outcome::ClockRefused(_) | Outcome::RestoreUnconfirmed)
     }
 }
@@ -117,6 +121,7 @@ impl fmt::Display for Report {
             lines.push(self.outcome.to_string());
         }
         lines.extend(self.pbxs.iter().map(PbxFigures::to_string));
+        lines.extend(self.levels.iter().map(LevelFigures::to_string));
         lines.extend(self.failures.iter().map(|failure| format!("failed: {failure}")));
         if self.purge_failures > 0 {
             lines.push(format!("could not remove {} objects; the next run tries again", self.purge_failures));

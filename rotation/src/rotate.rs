@@ -6,14 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive::{Actor, Archive, Instant, PurgeRound, RunEvent, RunId, Scope, SweepRound};
-use serde_json::{Value as Json, json};
+use archive::{Actor, Archive, Instant, PurgeRound, Rules, RunEvent, RunId, Scope, SweepRound};
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarms;
 use crate::clock_guard::ClockGuard;
 use crate::config::{Config, SHORTEST_GRACE};
-use crate::decide::{Act, Decider, Visit};
+use crate::decide::{Act, Decider, Visit, step};
 use crate::error::Error;
 use crate::figures::{Figures, PbxFigures};
 use crate::plan::{PlanSummary, PlannedExpiry};
@@ -54,17 +55,33 @@ impl Rotation {
     /// # Errors
     /// When the catalogue cannot be asked. What fails of one PBX is in the summary.
     pub async fn plan(&self, visit: &mut (dyn FnMut(&PlannedExpiry) + Send)) -> Result<PlanSummary, Error> {
+        self.plan_by(self.archive.list_rules().await?, visit).await
+    }
+
+    /// As [`Rotation::plan`], as if those rules held: what a change of them would do.
+    ///
+    /// # Errors
+    /// As [`Rotation::plan`].
+    pub async fn plan_by(
+        &self,
+        rules: Rules,
+        visit: &mut (dyn FnMut(&PlannedExpiry) + Send),
+    ) -> Result<PlanSummary, Error> {
         let never = CancellationToken::new();
         let mut pulse = Pulse { archive: &self.archive, stop: &never, clock: self.clock_guard().await?, lease: None };
         let mut summary = PlanSummary {
             at: self.archive.clock().now(),
             clock_refused: None,
             pbxs: Vec::new(),
+            levels: Vec::new(),
             expiring: Figures::default(),
             purging: Figures::default(),
             moving: 0,
         };
-        match self.rotate_pbxs(Act::Show, &mut pulse, &mut summary.pbxs, visit).await {
+        let mut decider = Decider::new(&self.archive, rules, Act::Show, self.config.min_age);
+        let decided = decider.run(&mut pulse, visit).await;
+        (summary.pbxs, summary.levels) = decider.finish();
+        match decided {
             Ok(()) => {}
             Err(Halt::Run(outcome)) => summary.clock_refused = Some(outcome.to_string()),
             Err(Halt::Catalogue(error) | Halt::Step(error)) => return Err(error.into()),
@@ -149,7 +166,12 @@ impl Rotation {
     async fn work(&self, pulse: &mut Pulse<'_>, report: &mut Report, visit: Visit<'_>) -> Result<(), Halt> {
         // The grace period is what makes every mistake before it good: no configuration takes it away.
         let act = Act::Expire { grace: self.config.grace.max(SHORTEST_GRACE) };
-        self.rotate_pbxs(act, pulse, &mut report.pbxs, visit).await?;
+        let rules = self.archive.list_rules().await.map_err(Halt::Catalogue)?;
+        let mut decider = Decider::new(&self.archive, rules, act, self.config.min_age);
+        let decided = decider.run(pulse, visit).await;
+        // Also where the run ends here: what went so far is told.
+        (report.pbxs, report.levels) = decider.finish();
+        decided?;
         if let Err(error) = step(self.purge(pulse, report).await)? {
             report.failures.push(format!("purge: {error}"));
         }
@@ -165,35 +187,6 @@ impl Rotation {
         }
         if let Err(error) = self.archive.forget_failed_logins().await {
             report.failures.push(format!("forget failed logins: {error}"));
-        }
-        Ok(())
-    }
-
-    /// Every PBX by its rules; one that fails never stops the others.
-    async fn rotate_pbxs(
-        &self,
-        act: Act,
-        pulse: &mut Pulse<'_>,
-        all: &mut Vec<PbxFigures>,
-        visit: Visit<'_>,
-    ) -> Result<(), Halt> {
-        for place in self.archive.list_places().await.map_err(Halt::Catalogue)? {
-            pulse.beat().await?;
-            let mut figures = PbxFigures::of(&place);
-            let decided = match Decider::new(&self.archive, &place, act, self.config.min_age) {
-                Ok(decider) => decider.run(pulse, &mut figures, visit).await,
-                Err(error) => Err(Halt::Step(error)),
-            };
-            let decided = step(decided);
-            if let Ok(Err(error)) = &decided {
-                tracing::error!(pbx.id = %place.pbx, "failed to rotate PBX {}: {error}", place.pbx);
-                figures.failure = Some(error.to_string());
-            }
-            // Also where the run ends here: what went so far is told.
-            if figures.is_worth_a_line() {
-                all.push(figures);
-            }
-            let _ = decided?;
         }
         Ok(())
     }
@@ -251,12 +244,18 @@ impl Rotation {
     async fn finish(&self, run: RunId, report: &mut Report) -> Result<(), Error> {
         let (kind, events) = match &report.outcome {
             Outcome::ClockRefused(why) => (KIND_REFUSED, self.refusal_events(why, report.started_at).await?),
-            _ => (KIND, self.over_quota_events(&report.pbxs).await?),
+            _ => (KIND, self.over_quota_events(report).await?),
         };
         let text = serde_json::to_string(report).expect("a report has nothing that JSON cannot say");
         let actor = Actor::system("rotation");
         report.sha256 = Some(self.archive.finish_run(&actor, run, kind, &text, &events).await?);
         Ok(())
+    }
+
+    /// For each that stays over its quota since this run, and did not after the last one.
+    async fn over_quota_events(&self, report: &Report) -> Result<Vec<RunEvent>, Error> {
+        let last = self.archive.find_last_run(KIND).await?.map(|run| run.report);
+        Ok(alarms::over_quota(report, &last.and_then(|report| serde_json::from_str(&report).ok()).unwrap_or_default()))
     }
 
     /// Once a day while it lasts.
@@ -268,43 +267,6 @@ impl Rotation {
             return Ok(Vec::new());
         }
         Ok(vec![RunEvent { event: "rotation.refused", tenant: None, payload: json!({ "why": why }) }])
-    }
-
-    /// For each PBX that stays over its quota since this run, and did not after the last one.
-    async fn over_quota_events(&self, pbxs: &[PbxFigures]) -> Result<Vec<RunEvent>, Error> {
-        let over: Vec<&PbxFigures> = pbxs.iter().filter(|pbx| pbx.over_quota_by > 0).collect();
-        if over.is_empty() {
-            return Ok(Vec::new());
-        }
-        let last = self.archive.find_last_run(KIND).await?.map(|run| run.report);
-        let before = last.and_then(|report| serde_json::from_str::<Json>(&report).ok()).unwrap_or_default();
-        let was_over = |pbx: &PbxFigures| {
-            let id = pbx.pbx.to_string();
-            let pbxs = before["pbxs"].as_array().map(Vec::as_slice).unwrap_or_default();
-            pbxs.iter().any(|it| it["pbx"] == id.as_str() && it["over_quota_by"].as_u64() > Some(0))
-        };
-        let mut events = Vec::new();
-        for pbx in over.into_iter().filter(|pbx| !was_over(pbx)) {
-            let (id, over_by) = (pbx.pbx, pbx.over_quota_by);
-            tracing::warn!(pbx.id = %id, "PBX {id} stays over its quota by {over_by} bytes: nothing more of it may go");
-            let payload = json!({
-                "pbx": id.to_string(),
-                "quota_bytes": pbx.quota_bytes,
-                "over_by": over_by,
-                "kept_back": pbx.kept_back,
-            });
-            events.push(RunEvent { event: "pbx.over-quota", tenant: Some(pbx.tenant), payload });
-        }
-        Ok(events)
-    }
-}
-
-/// Parts what ends the whole run (`Err`) from what ends one step of it (`Ok(Err)`).
-fn step(result: Result<(), Halt>) -> Result<Result<(), archive::Error>, Halt> {
-    match result {
-        Ok(()) => Ok(Ok(())),
-        Err(Halt::Step(error)) => Ok(Err(error)),
-        Err(halt) => Err(halt),
     }
 }
 

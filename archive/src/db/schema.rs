@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "copies", include_str!("../../migrations/0003_copies.sql")),
     (4, "recovery", include_str!("../../migrations/0004_recovery.sql")),
     (5, "scale", include_str!("../../migrations/0005_scale.sql")),
+    (6, "levels", include_str!("../../migrations/0006_levels.sql")),
 ];
 
 /// Brings the schema up to date, for a program that knows `known` migrations.

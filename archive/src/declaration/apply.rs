@@ -7,7 +7,7 @@ use crate::Archive;
 use crate::db::{Tx, Value, params};
 use crate::error::{Error, Result};
 use crate::hash::Sha256;
-use crate::id::{CoreServerId, FtpAccountId, PbxId, PolicyId, ResellerId, TenantId, TierId, TokenId, UserId};
+use crate::id::{CoreServerId, FtpAccountId, PbxId, ResellerId, TenantId, TierId, TokenId, UserId};
 
 /// Password hashes that declared passwords need, by table and login. Made before the transaction: hashing is slow.
 pub(super) type Secrets = HashMap<(&'static str, String), String>;
@@ -86,18 +86,24 @@ impl Archive {
                 columns,
                 disabled: it.disabled,
             };
-            self.put(tx, &row, id.into(), changes).await?;
+            let reseller = self.put(tx, &row, id.into(), changes).await?;
+            if self.put_limits(tx, "reseller", reseller, it.limits(), it.overbook).await? {
+                note_changed(changes, "reseller", &it.code);
+            }
         }
         for it in &declaration.tiers {
             let reseller = match &it.reseller {
                 Some(code) => find(tx, "resellers", "reseller", code, "tier", &it.code).await?,
                 None => Value::Bytes(None),
             };
+            let [days, quota_bytes, quota_audio_ms, quota_recordings] = it.limits().values();
             let columns = vec![
                 ("reseller_id", reseller),
                 ("name", Value::from(&it.name)),
-                ("days", Value::from(it.days.map(i64::from))),
-                ("quota_bytes", Value::from(it.quota)),
+                ("days", days),
+                ("quota_bytes", quota_bytes),
+                ("quota_audio_ms", quota_audio_ms),
+                ("quota_recordings", quota_recordings),
                 ("format", Value::from(&it.format)),
                 ("bitrate_bps", Value::from(it.bitrate)),
                 ("stores", Value::from(it.stores.join(" "))),
@@ -118,7 +124,10 @@ impl Archive {
             let id = TenantId::new(self.clock.now());
             let row =
                 Row { table: "tenants", kind: "tenant", key: "code", name: &it.code, columns, disabled: it.disabled };
-            self.put(tx, &row, id.into(), changes).await?;
+            let tenant = self.put(tx, &row, id.into(), changes).await?;
+            if self.put_limits(tx, "tenant", tenant, it.limits(), false).await? {
+                note_changed(changes, "tenant", &it.code);
+            }
         }
         Ok(())
     }
@@ -146,32 +155,11 @@ impl Archive {
             let id = PbxId::new(self.clock.now());
             let row = Row { table: "pbxs", kind: "PBX", key: "code", name: &it.code, columns, disabled: it.disabled };
             let pbx = self.put(tx, &row, id.into(), changes).await?;
-            if self.put_policy(tx, pbx, it.days, it.quota).await? {
+            if self.put_policy(tx, pbx, it.limits()).await? {
                 note_changed(changes, "PBX", &it.code);
             }
         }
         Ok(())
-    }
-
-    /// A PBX's own days and quota; with neither, its tier's apply and the policy goes. Says whether that changed anything.
-    async fn put_policy(&self, tx: &mut Tx, pbx: Value, days: Option<u32>, quota: Option<u64>) -> Result<bool> {
-        if days.is_none() && quota.is_none() {
-            return Ok(tx.execute("DELETE FROM policies WHERE pbx_id = $1", vec![pbx]).await? > 0);
-        }
-        let now = self.clock.now();
-        let mut params = vec![pbx];
-        params.extend(params![PolicyId::new(now), days.map(i64::from), quota, now]);
-        let changed = tx
-            .execute(
-                "INSERT INTO policies (pbx_id, id, days, quota_bytes, updated_at) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (pbx_id) DO UPDATE SET
-                     days = excluded.days, quota_bytes = excluded.quota_bytes, updated_at = excluded.updated_at
-                 WHERE policies.days IS DISTINCT FROM excluded.days
-                     OR policies.quota_bytes IS DISTINCT FROM excluded.quota_bytes",
-                params,
-            )
-            .await?;
-        Ok(changed > 0)
     }
 
     async fn put_core_servers(&self, tx: &mut Tx, declaration: &Declaration, changes: &mut Vec<Change>) -> Result<()> {

@@ -12,6 +12,7 @@ const FORMATS: [&str; 5] = ["mp3", "opus", "flac", "wav", "original"];
 pub(super) fn check(declaration: &Declaration, stores: &[Arc<Store>]) -> Result<()> {
     for reseller in &declaration.resellers {
         check_code("reseller", &reseller.code)?;
+        reseller.limits().check("reseller", &reseller.code)?;
     }
     for tier in &declaration.tiers {
         check_code("tier", &tier.code)?;
@@ -19,7 +20,7 @@ pub(super) fn check(declaration: &Declaration, stores: &[Arc<Store>]) -> Result<
         if !FORMATS.contains(&tier.format.as_str()) {
             return Err(invalid(format!("format \"{}\" is not one of {}", tier.format, FORMATS.join(", "))));
         }
-        check_limits("tier", &tier.code, tier.days, tier.quota)?;
+        tier.limits().check("tier", &tier.code)?;
         if !(6_000..=512_000).contains(&tier.bitrate) {
             return Err(invalid(format!("bitrate {} is not between 6000 and 512000 bits a second", tier.bitrate)));
         }
@@ -27,11 +28,12 @@ pub(super) fn check(declaration: &Declaration, stores: &[Arc<Store>]) -> Result<
     }
     for tenant in &declaration.tenants {
         check_code("tenant", &tenant.code)?;
+        tenant.limits().check("tenant", &tenant.code)?;
         check_zone("tenant", &tenant.code, &tenant.time_zone)?;
     }
     for pbx in &declaration.pbxs {
         check_code("PBX", &pbx.code)?;
-        check_limits("PBX", &pbx.code, pbx.days, pbx.quota)?;
+        pbx.limits().check("PBX", &pbx.code)?;
     }
     for server in &declaration.core_servers {
         check_code("core server", &server.name)?;
@@ -90,16 +92,6 @@ fn check_stores(tier: &DeclaredTier, stores: &[Arc<Store>]) -> Result<(), String
         }
         _ => Ok(()),
     }
-}
-
-/// Nought would mean that everything goes, and whoever writes it means that nothing does.
-fn check_limits(kind: &str, code: &str, days: Option<u32>, quota: Option<u64>) -> Result<()> {
-    let limit = match (days, quota) {
-        (Some(0), _) => "days",
-        (_, Some(0)) => "quota",
-        _ => return Ok(()),
-    };
-    Err(Error::Invalid(format!("{kind} \"{code}\": {limit} is 0: leave it out where there is no limit")))
 }
 
 fn check_code(kind: &str, code: &str) -> Result<()> {

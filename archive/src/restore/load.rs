@@ -196,5 +196,17 @@ pub(super) async fn count_usage_anew(tx: &mut Tx) -> Result<()> {
         params![PbxId::UNASSIGNED],
     )
     .await?;
+    tx.execute("DELETE FROM usage_audio", params![]).await?;
+    tx.execute(
+        "INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
+         SELECT pbx_id, tier_id,
+                CASE WHEN state = 'expired' THEN 'grace' WHEN guarded = 1 THEN 'guarded' ELSE 'live' END,
+                tenant_id, count(*), SUM(duration_ms)
+         FROM recordings
+         WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
+         GROUP BY 1, 2, 3, 4",
+        params![],
+    )
+    .await?;
     Ok(())
 }

@@ -71,8 +71,8 @@ async fn a_line_says_what_goes_and_why_without_any_number() {
         [
             format!("{by_days} acme 2026-11-21 13:00:00+01:00 1234 bytes: older than 30 days"),
             format!(
-                "{by_quota} acme-lab 2026-11-21 13:00:00+01:00 10020 bytes: quota 10000 bytes exceeded by 20, \
-                 oldest first"
+                "{by_quota} acme-lab 2026-11-21 13:00:00+01:00 10020 bytes: quota 10000 bytes exceeded by 20 \
+                 bytes, oldest first"
             ),
         ]
     );
@@ -85,8 +85,10 @@ async fn a_line_says_what_goes_and_why_without_any_number() {
             "pbx_code": "acme-lab",
             "started_at": "2026-11-21T13:00:00+01:00",
             "stored_bytes": 10_020,
+            "audio_ms": plan[1].audio_ms,
             "reason": "quota",
-            "quota_bytes": 10_000,
+            "measure": "stored_bytes",
+            "quota": 10_000,
             "exceeded_by": 20,
         })
     );

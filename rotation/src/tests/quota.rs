@@ -1,15 +1,15 @@
 //! By quota, and by both.
 
 use archive::testing::TestArchive;
-use archive::{Actor, ExpiryReason, Instant};
+use archive::{Actor, Bound, ExpiryReason, Instant, Level, Measure};
 
 use super::fixture::*;
 use crate::{PlannedExpiry, Rule};
 
 fn exceeded(items: &[PlannedExpiry]) -> Vec<u64> {
-    let by = |it: &PlannedExpiry| match it.rule {
-        Rule::Quota { exceeded_by, .. } => exceeded_by,
-        Rule::Days { .. } => panic!("not by quota: {it}"),
+    let by = |it: &PlannedExpiry| match &it.rule {
+        Rule::Quota(exceeded) => exceeded.exceeded_by,
+        _ => panic!("not by quota: {it}"),
     };
     items.iter().map(by).collect()
 }
@@ -33,20 +33,20 @@ async fn the_oldest_go_until_the_quota_is_kept_to_the_byte() {
     let fifth = record(&t, "acme-lab", "5", 1).await;
     let (_, items) = rotated(&rotation).await;
     assert_eq!((ids(&items), exceeded(&items)), (vec![first], vec![1]));
-    assert_eq!(t.archive.quota_bytes_used(pbx).await.unwrap(), 8001);
+    assert_eq!(t.archive.kept_by(Level::Pbx(pbx)).await.unwrap().stored_bytes, 8001);
 
     // 3,001 bytes too many: one of 3,000 does not do, the next goes as well.
     let sixth = record(&t, "acme-lab", "6", 5000).await;
     let (report, items) = rotated(&rotation).await;
     assert_eq!((ids(&items), exceeded(&items)), (vec![second, third], vec![3001, 1]));
-    assert_eq!(t.archive.quota_bytes_used(pbx).await.unwrap(), 7001);
-    assert_eq!((report.pbxs[0].by_quota.stored_bytes, report.pbxs[0].over_quota_by), (6000, 0));
+    assert_eq!(t.archive.kept_by(Level::Pbx(pbx)).await.unwrap().stored_bytes, 7001);
+    assert_eq!((report.pbxs[0].by_quota.stored_bytes, report.pbxs[0].over_quota_by.stored_bytes), (6000, 0));
 
     // Exactly as much as is too much.
     record(&t, "acme-lab", "7", 4999).await;
     let (_, items) = rotated(&rotation).await;
     assert_eq!((ids(&items), exceeded(&items)), (vec![fourth], vec![2000]));
-    assert_eq!(t.archive.quota_bytes_used(pbx).await.unwrap(), 10_000);
+    assert_eq!(t.archive.kept_by(Level::Pbx(pbx)).await.unwrap().stored_bytes, 10_000);
     assert_eq!(visible(&t, [fifth, sixth, neighbour]).await, [true, true, true]);
     t.finish().await;
 }
@@ -97,7 +97,7 @@ async fn what_is_too_young_stays_though_the_quota_is_exceeded() {
     let rotation = rotation(&t);
     t.clock.advance(7 * DAY);
     let (report, items) = rotated(&rotation).await;
-    assert_eq!((items, report.pbxs[0].over_quota_by, report.pbxs[0].kept_back), (vec![], 20, 0));
+    assert_eq!((items, report.pbxs[0].over_quota_by.stored_bytes, report.pbxs[0].kept_back), (vec![], 20, 0));
     t.clock.advance(MS);
     assert_eq!(ids(&rotated(&rotation).await.1), [recording]);
     t.finish().await;
@@ -115,14 +115,14 @@ async fn with_all_held_the_pbx_stays_over_its_quota_and_goes_on_archiving() {
     for round in 0..3 {
         let (report, items) = rotated(&rotation).await;
         assert_eq!(items, vec![]);
-        assert_eq!((report.pbxs[0].over_quota_by, report.pbxs[0].kept_back), (2000, 2), "round {round}");
+        assert_eq!((report.pbxs[0].over_quota_by.stored_bytes, report.pbxs[0].kept_back), (2000, 2), "round {round}");
         assert!(report.is_clean());
         assert_eq!(troubles(&t).await, ["pbx.over-quota"], "told once, not with every run");
         t.clock.advance(MS);
     }
     let third = record(&t, "acme-lab", "3", 500).await;
     assert_eq!(visible(&t, [first, second, third]).await, [true, true, true]);
-    assert_eq!(rotated(&rotation).await.0.pbxs[0].over_quota_by, 2500);
+    assert_eq!(rotated(&rotation).await.0.pbxs[0].over_quota_by.stored_bytes, 2500);
 
     t.archive.release_hold(&Actor::command_line(), hold).await.unwrap();
     t.clock.advance(MS);
@@ -146,7 +146,10 @@ async fn expiring_by_quota_stops_at_the_quota_whatever_was_decided_before() {
     t.clock.advance(8 * DAY);
     let end = Instant::from_millis(i64::MAX);
     // A late rotation that believes that all four have to go, while two suffice.
-    let expired = t.archive.expire_over_quota(place.tenant, place.pbx, &listed, end, 10_000, 24 * HOUR).await.unwrap();
+    let bounds = [Bound { level: Level::Pbx(place.pbx), measure: Measure::Bytes, most: 10_000 }];
+    let (grace, reason) = (24 * HOUR, ExpiryReason::Quota);
+    let expired = t.archive.expire_over_quota(place.tenant, place.pbx, &listed, end, reason, grace, &bounds);
+    let expired = expired.await.unwrap();
     assert_eq!((expired.ids, expired.recordings, expired.stored_bytes), (listed[..2].to_vec(), 2, 8000));
     let by_days = t.archive.expire(place.tenant, place.pbx, &listed, end, ExpiryReason::Days, HOUR).await.unwrap();
     assert_eq!(by_days.ids, listed[2..]);

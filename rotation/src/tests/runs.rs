@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use archive::testing::TestArchive;
-use archive::{RecordingId, Scope, Sha256};
+use archive::{Level, RecordingId, Scope, Sha256};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -90,7 +90,7 @@ async fn race_two_rotations(t: TestArchive) {
         let (ours, theirs) = (rotation(&t), Rotation::new(Arc::clone(&other), Config::default()));
         let (a, b) = tokio::join!(ours.rotate_once(), theirs.rotate_once());
         assert!(a.is_ok() && b.is_ok());
-        assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), quota / 1000 * 1000);
+        assert_eq!(t.archive.kept_by(Level::Pbx(place.pbx)).await.unwrap().stored_bytes, quota / 1000 * 1000);
     }
     other.close().await.unwrap();
     t.finish().await;

@@ -7,8 +7,8 @@ use super::grown::{BEGINNING, TENANTS, grow, id_of};
 use super::*;
 use crate::testing::TestArchive;
 use crate::{
-    AuditId, CoreServerId, Cursor, Direction, ExpiryReason, Instant, Order, PbxId, PurgeRound, RecordingId, ResellerId,
-    RunId, Scope, ScrubRound, Search, SourceId, SourceState, TenantId,
+    AuditId, CoreServerId, Cursor, Direction, ExpiryReason, Instant, Level, Order, PbxId, PurgeRound, RecordingId,
+    ResellerId, RunId, Scope, ScrubRound, Search, SourceId, SourceState, TenantId,
 };
 
 const PAGE: u32 = 50;
@@ -175,12 +175,14 @@ impl Grown {
         let (archive, page) = (&self.t.archive, u64::from(PAGE));
         let (tenant, pbx): (TenantId, PbxId) = (of(TenantId::from_slice, 77), of(PbxId::from_slice, 77 * 4 + 1));
         let end = at(10 * self.recordings);
+        let ever = at(0)..end;
         for (what, before) in [("due by days", at(self.recordings / 2)), ("quota order", end)] {
             // Each with its objects.
-            let first = self.costs(what, 3 * page, false, archive.list_expirable(pbx, before, end, None, PAGE)).await;
+            let first =
+                self.costs(what, 3 * page, false, archive.list_expirable(pbx, before, ever.clone(), None, PAGE)).await;
             let last = first.last().unwrap();
             let after = Some((last.retain_from, last.id));
-            self.costs(what, 3 * page, false, archive.list_expirable(pbx, before, end, after, PAGE)).await;
+            self.costs(what, 3 * page, false, archive.list_expirable(pbx, before, ever.clone(), after, PAGE)).await;
         }
         let mut round = PurgeRound::default();
         let (found, statements) = noting(archive.purge_batch(&mut round, 0)).await;
@@ -212,7 +214,7 @@ impl Grown {
             let usage = if scope == Scope::Platform { 4 * u64::from(TENANTS) } else { u64::from(TENANTS) };
             self.costs(&format!("usage of {name}"), usage, true, archive.list_usage(scope)).await;
         }
-        self.costs("quota", 4, false, archive.quota_bytes_used(of(PbxId::from_slice, 9))).await;
+        self.costs("quota", 4, false, archive.kept_by(Level::Pbx(of(PbxId::from_slice, 9)))).await;
         self.costs("last run", 1, false, archive.find_last_run("rotation-refused")).await;
         let before = RunId::first_of(at(self.recordings));
         self.costs("runs", page, false, archive.list_runs(Scope::Platform, "rotation", Some(before), PAGE)).await;

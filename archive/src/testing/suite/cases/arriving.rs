@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::testing::{Call, TestArchive};
-use crate::{Actor, Delivered, Error, Instant, Leg, NewSource, Scope, Search, SourceState};
+use crate::{Actor, Delivered, Error, Instant, Leg, Level, NewSource, Scope, Search, SourceState};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -118,15 +118,20 @@ pub async fn what_is_older_than_the_enrolment_is_guarded_until_confirmed(t: Test
     t.record(&Call::new("acme", "1.1", old, b"from before")).await;
     let fresh = t.record(&Call::new("acme", "1.2", t.now(), b"from now")).await;
     t.clock.advance(Duration::from_secs(60 * 86_400));
-    let due = async || t.archive.list_expirable(place.pbx, t.now(), t.now(), None, 10).await.unwrap();
+    let due = async || {
+        t.archive.list_expirable(place.pbx, t.now(), Instant::from_millis(0)..t.now(), None, 10).await.unwrap()
+    };
     assert_eq!(due().await.iter().map(|it| it.id).collect::<Vec<_>>(), vec![fresh]);
-    assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), b"from now".len() as u64);
+    assert_eq!(t.archive.kept_by(Level::Pbx(place.pbx)).await.unwrap().stored_bytes, b"from now".len() as u64);
 
     let tenant = Actor { scope: Scope::Tenant(place.tenant), ..Actor::command_line() };
     assert!(matches!(t.archive.confirm_enrolment(&tenant, server.id).await, Err(Error::Forbidden(_))));
     assert_eq!(t.archive.confirm_enrolment(&Actor::command_line(), server.id).await.unwrap(), 1);
     assert_eq!(due().await.len(), 2);
-    assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), b"from now from before".len() as u64 - 1);
+    assert_eq!(
+        t.archive.kept_by(Level::Pbx(place.pbx)).await.unwrap().stored_bytes,
+        b"from now from before".len() as u64 - 1
+    );
 
     // What comes to light after the confirmation was in no preview, and waits for the next.
     t.clock.advance(Duration::from_secs(1));

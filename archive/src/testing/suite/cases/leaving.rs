@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::testing::{Call, TestArchive};
 use crate::{
-    Actor, Delivered, Error, ExpiryReason, Instant, NewHold, PbxPlace, RecordingId, Scope, SweepRound, UsageClass,
+    Actor, Delivered, Error, ExpiryReason, Instant, Level, NewHold, PbxPlace, RecordingId, Scope, SweepRound, UsageClass,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -47,7 +47,13 @@ pub async fn a_held_recording_neither_expires_nor_is_purged(t: TestArchive) {
     // A recording that arrives later and fits the rule is held as well.
     let later = t.record(&Call { callee: "700".to_owned(), ..number("801") }).await;
     assert_eq!(expire(&t, &place, &[later]).await, 0);
-    assert_eq!(t.archive.count_kept_back(place.pbx, t.now().plus(HOUR)).await.unwrap(), 2);
+    assert_eq!(
+        t.archive
+            .count_kept_back(place.pbx, t.now().plus(HOUR), Instant::from_millis(0)..t.now().plus(HOUR))
+            .await
+            .unwrap(),
+        2
+    );
 
     t.archive.release_hold(&Actor::command_line(), id).await.unwrap();
     assert!(matches!(t.archive.release_hold(&Actor::command_line(), id).await, Err(Error::NotFound(_))));
@@ -74,10 +80,10 @@ pub async fn usage_follows_a_recording_through_its_life(t: TestArchive) {
     let place = t.place("acme").await;
     let id = t.record(&Call::new("acme", "1.1", t.now(), b"12345678")).await;
     assert_eq!(usage(&t, UsageClass::Live).await, (1, 10_000, 8));
-    assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), 8);
+    assert_eq!(t.archive.kept_by(Level::Pbx(place.pbx)).await.unwrap().stored_bytes, 8);
     expire(&t, &place, &[id]).await;
     assert_eq!((usage(&t, UsageClass::Live).await.0, usage(&t, UsageClass::Grace).await), (0, (1, 10_000, 8)));
-    assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), 0);
+    assert_eq!(t.archive.kept_by(Level::Pbx(place.pbx)).await.unwrap().stored_bytes, 0);
     t.archive.undelete(&Actor::command_line(), id).await.unwrap();
     assert_eq!((usage(&t, UsageClass::Live).await, usage(&t, UsageClass::Grace).await.0), ((1, 10_000, 8), 0));
     expire(&t, &place, &[id]).await;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::testing::{Call, TestArchive};
-use crate::{Actor, Error, ExpiryReason, Instant, PurgeRound, RecordingId, RunEvent, Scope, Sha256};
+use crate::{
+    Actor, Bound, Error, ExpiryReason, Instant, Level, Measure, PurgeRound, RecordingId, RunEvent, Scope, Sha256,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const END: Instant = Instant::from_millis(i64::MAX);
@@ -21,12 +23,15 @@ async fn record(t: &TestArchive, count: u32, size: usize) -> Vec<RecordingId> {
 
 pub async fn expiring_over_a_quota_stops_at_the_quota(t: TestArchive) {
     let (place, ids) = (t.place("acme-lab").await, record(&t, 5, 1000).await);
-    let expire =
-        async |quota| t.archive.expire_over_quota(place.tenant, place.pbx, &ids, END, quota, HOUR).await.unwrap();
+    let expire = async |most| {
+        let bounds = [Bound { level: Level::Pbx(place.pbx), measure: Measure::Bytes, most }];
+        let (reason, archive) = (ExpiryReason::Quota, &t.archive);
+        archive.expire_over_quota(place.tenant, place.pbx, &ids, END, reason, HOUR, &bounds).await.unwrap()
+    };
     assert_eq!(expire(5000).await.ids, vec![], "exactly full is not over");
     assert_eq!(expire(4999).await.ids, ids[..1]);
     assert_eq!(expire(2500).await.ids, ids[1..3], "to the quota or under it, and no further");
-    assert_eq!(t.archive.quota_bytes_used(place.pbx).await.unwrap(), 2000);
+    assert_eq!(t.archive.kept_by(Level::Pbx(place.pbx)).await.unwrap().stored_bytes, 2000);
     assert_eq!(expire(u64::MAX).await.recordings, 0);
     let last = expire(0).await;
     assert_eq!((last.ids, last.recordings, last.stored_bytes), (ids[3..].to_vec(), 2, 2000));

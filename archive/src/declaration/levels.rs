@@ -1,0 +1,273 @@
+//! Limits that are declared: of tiers, PBXs, tenants and resellers, whether they agree with each other, and whom a change
+//! of them reaches.
+
+use std::collections::HashMap;
+
+use super::{DeclaredPbx, DeclaredReseller, DeclaredTenant, DeclaredTier, Reach};
+use crate::Archive;
+use crate::db::{Tx, Value, params};
+use crate::error::{Error, Result};
+use crate::id::{PbxId, PolicyId};
+use crate::levels::{Kept, Level, LevelLimits, Measure, PbxRules, Quota, Rules, kept_in};
+
+/// What an entry says of limits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) days: Option<u32>,
+    bytes: Option<u64>,
+    minutes: Option<u64>,
+    recordings: Option<u64>,
+}
+
+macro_rules! limits_of {
+    ($($kind:ty),+) => {$(
+        impl $kind {
+            pub(super) fn limits(&self) -> Limits {
+                Limits { days: self.days, bytes: self.quota, minutes: self.minutes, recordings: self.recordings }
+            }
+        }
+    )+};
+}
+
+limits_of!(DeclaredReseller, DeclaredTier, DeclaredTenant, DeclaredPbx);
+
+impl Limits {
+    /// Nought would mean that everything goes, and whoever writes it means that nothing does.
+    pub(super) fn check(&self, kind: &str, code: &str) -> Result<()> {
+        let nought = [
+            ("days", self.days.map(u64::from)),
+            ("quota", self.bytes),
+            ("minutes", self.minutes),
+            ("recordings", self.recordings),
+        ];
+        match nought.iter().find(|(_, limit)| *limit == Some(0)) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::Invalid(format!(
+                "{kind} \"{code}\": {name} is 0, and everything would go: leave it out where there is no limit"
+            ))),
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        self.days.is_none() && self.bytes.is_none() && self.minutes.is_none() && self.recordings.is_none()
+    }
+
+    /// Days, bytes, milliseconds, recordings.
+    pub(super) fn values(&self) -> [Value; 4] {
+        let audio_ms = self.minutes.map(|minutes| minutes.saturating_mul(60_000));
+        [self.days.map(i64::from).into(), self.bytes.into(), audio_ms.into(), self.recordings.into()]
+    }
+}
+
+impl Archive {
+    /// A PBX's own days and quota; with none, its tier's apply and the policy goes. Says whether that changed anything.
+    pub(super) async fn put_policy(&self, tx: &mut Tx, pbx: Value, limits: Limits) -> Result<bool> {
+        if limits.is_none() {
+            return Ok(tx.execute("DELETE FROM policies WHERE pbx_id = $1", vec![pbx]).await? > 0);
+        }
+        let now = self.clock.now();
+        let mut params = vec![pbx];
+        params.extend(params![PolicyId::new(now), now]);
+        params.extend(limits.values());
+        let changed = tx
+            .execute(
+                "INSERT INTO policies (pbx_id, id, updated_at, days, quota_bytes, quota_audio_ms, quota_recordings)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)
+                 ON CONFLICT (pbx_id) DO UPDATE SET
+                     updated_at = excluded.updated_at, days = excluded.days, quota_bytes = excluded.quota_bytes,
+                     quota_audio_ms = excluded.quota_audio_ms, quota_recordings = excluded.quota_recordings
+                 WHERE policies.days IS DISTINCT FROM excluded.days
+                     OR policies.quota_bytes IS DISTINCT FROM excluded.quota_bytes
+                     OR policies.quota_audio_ms IS DISTINCT FROM excluded.quota_audio_ms
+                     OR policies.quota_recordings IS DISTINCT FROM excluded.quota_recordings",
+                params,
+            )
+            .await?;
+        Ok(changed > 0)
+    }
+
+    /// The limits of a tenant or of a reseller; with none they go. Says whether that changed anything.
+    pub(super) async fn put_limits(
+        &self,
+        tx: &mut Tx,
+        level: &'static str,
+        owner: Value,
+        limits: Limits,
+        overbook: bool,
+    ) -> Result<bool> {
+        if limits.is_none() && !overbook {
+            return Ok(tx.execute("DELETE FROM limits WHERE owner_id = $1", vec![owner]).await? > 0);
+        }
+        let mut params = vec![owner];
+        params.extend(params![level, overbook, self.clock.now()]);
+        params.extend(limits.values());
+        let changed = tx
+            .execute(
+                "INSERT INTO limits
+                     (owner_id, level, overbook, updated_at, days, quota_bytes, quota_audio_ms, quota_recordings)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                 ON CONFLICT (owner_id) DO UPDATE SET
+                     overbook = excluded.overbook, updated_at = excluded.updated_at, days = excluded.days,
+                     quota_bytes = excluded.quota_bytes, quota_audio_ms = excluded.quota_audio_ms,
+                     quota_recordings = excluded.quota_recordings
+                 WHERE limits.overbook <> excluded.overbook
+                     OR limits.days IS DISTINCT FROM excluded.days
+                     OR limits.quota_bytes IS DISTINCT FROM excluded.quota_bytes
+                     OR limits.quota_audio_ms IS DISTINCT FROM excluded.quota_audio_ms
+                     OR limits.quota_recordings IS DISTINCT FROM excluded.quota_recordings",
+                params,
+            )
+            .await?;
+        Ok(changed > 0)
+    }
+
+    /// Has a change of days reach whom it is to reach. A quota is of everything that is kept, so one that is exceeded
+    /// already cannot be for new recordings only.
+    pub(super) async fn settle_terms(&self, tx: &mut Tx, before: &Rules, after: &Rules, reach: Reach) -> Result<()> {
+        let now = self.clock.now();
+        let was: HashMap<PbxId, &PbxRules> = before.pbxs.iter().map(|it| (it.place.pbx, it)).collect();
+        for it in &after.pbxs {
+            let Some(was) = was.get(&it.place.pbx).filter(|was| was.place.days != it.place.days) else { continue };
+            match reach {
+                Reach::Existing => {
+                    tx.execute("DELETE FROM former_terms WHERE pbx_id = $1", params![it.place.pbx]).await?;
+                }
+                Reach::New => {
+                    tx.execute(
+                        "INSERT INTO former_terms (pbx_id, archived_before, days) VALUES ($1, $2, $3)
+                         ON CONFLICT (pbx_id, archived_before) DO NOTHING",
+                        params![it.place.pbx, now, was.place.days.map(i64::from)],
+                    )
+                    .await?;
+                }
+            }
+        }
+        if reach == Reach::New {
+            check_new_quotas(tx, before, after).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn check_new_quotas(tx: &mut Tx, before: &Rules, after: &Rules) -> Result<()> {
+    let had: HashMap<Level, Quota> = quotas(before).map(|(level, _, quota)| (level, quota)).collect();
+    for (level, code, quota) in quotas(after) {
+        if had.get(&level) == Some(&quota) {
+            continue;
+        }
+        let kept = kept_in(tx, level).await?;
+        let exceeded = Measure::ALL.into_iter().find(|&it| quota.of(it).is_some_and(|most| kept.of(it) > most));
+        if let Some(measure) = exceeded {
+            return Err(Error::Invalid(format!(
+                "\"{code}\" keeps {}, its new quota is {}: a quota is of everything that is kept, so this one cannot be \
+                 for new recordings only",
+                amount(measure, kept.of(measure)),
+                amount(measure, quota.of(measure).unwrap_or_default())
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn quotas(rules: &Rules) -> impl Iterator<Item = (Level, &str, Quota)> {
+    let pbxs = rules.pbxs.iter().map(|it| (Level::Pbx(it.place.pbx), it.place.code.as_str(), it.place.quota));
+    pbxs.chain(rules.levels.iter().map(|it| (it.level, it.code.as_str(), it.quota)))
+}
+
+/// `12 bytes`, `3.5 minutes`, `7 recordings`.
+fn amount(measure: Measure, amount: u64) -> String {
+    match measure {
+        Measure::Bytes => format!("{amount} bytes"),
+        Measure::Audio => format!("{} minutes", amount as f64 / 60_000.0),
+        Measure::Recordings => format!("{amount} recordings"),
+    }
+}
+
+/// Whether the levels agree: nobody is promised more than the level above it has.
+///
+/// # Errors
+/// [`Error::Invalid`], with both numbers.
+pub(super) fn check_levels(rules: &Rules) -> Result<()> {
+    let of = |level: Level| rules.levels.iter().find(|it| it.level == level);
+    for it in &rules.pbxs {
+        if let Some(tenant) = of(Level::Tenant(it.place.tenant)) {
+            check_within(("PBX", &it.place.code, it.place.quota), ("tenant", tenant))?;
+        }
+    }
+    for reseller in rules.levels.iter().filter(|it| matches!(it.level, Level::Reseller(_)) && !it.overbook) {
+        for measure in Measure::ALL {
+            if let Some(has) = reseller.quota.of(measure) {
+                check_sold(rules, reseller, measure, has)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_within((kind, code, quota): (&str, &str, Quota), (above, limits): (&str, &LevelLimits)) -> Result<()> {
+    for measure in Measure::ALL {
+        if let (Some(own), Some(most)) = (quota.of(measure), limits.quota.of(measure))
+            && own > most
+        {
+            return Err(Error::Invalid(format!(
+                "{kind} \"{code}\" has a quota of {}, but its {above} \"{}\" only {}",
+                amount(measure, own),
+                limits.code,
+                amount(measure, most)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a reseller has sold: each tenant's quota, or where it has none those of its PBXs.
+fn check_sold(rules: &Rules, reseller: &LevelLimits, measure: Measure, has: u64) -> Result<()> {
+    let mut tenants: HashMap<_, Option<u64>> = HashMap::new();
+    for it in rules.pbxs.iter().filter(|it| Level::Reseller(it.place.reseller) == reseller.level) {
+        let sold = tenants.entry(it.place.tenant).or_insert(Some(0));
+        *sold = sold.zip(it.place.quota.of(measure)).map(|(sold, more)| sold.saturating_add(more));
+    }
+    let mut sum = 0_u64;
+    for (tenant, of_pbxs) in tenants {
+        let own = rules.levels.iter().find(|it| it.level == Level::Tenant(tenant));
+        let sold = own.and_then(|it| it.quota.of(measure)).or(of_pbxs);
+        // A tenant without any limit was sold no amount: the reseller's own quota is shared out fairly when it is full.
+        sum = sum.saturating_add(sold.unwrap_or(0));
+    }
+    if sum <= has {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "reseller \"{}\" has {} and would have sold {}: raise its quota, sell less, or set overbook = true",
+        reseller.code,
+        amount(measure, has),
+        amount(measure, sum)
+    )))
+}
+
+/// What changed for PBXs that keep something, and for levels: a line each, for who must choose whom it reaches.
+pub(super) fn describe_changes(before: &Rules, after: &Rules, kept: &HashMap<PbxId, Kept>) -> Vec<String> {
+    let days = |days: Option<u32>| days.map_or("for ever".to_owned(), |days| format!("{days} days"));
+    let mut lines = Vec::new();
+    for it in after.pbxs.iter().filter(|it| kept.contains_key(&it.place.pbx)) {
+        let Some(was) = before.pbxs.iter().find(|was| was.place.pbx == it.place.pbx) else { continue };
+        if was.place.days != it.place.days {
+            lines.push(format!("PBX {}: {} → {}", it.place.code, days(was.place.days), days(it.place.days)));
+        }
+    }
+    let had: HashMap<Level, Quota> = quotas(before).map(|(level, _, quota)| (level, quota)).collect();
+    for (level, code, quota) in quotas(after) {
+        let before = had.get(&level).copied().unwrap_or_default();
+        let is_empty = matches!(level, Level::Pbx(pbx) if !kept.contains_key(&pbx));
+        if quota == before || is_empty {
+            continue;
+        }
+        let show = |quota: Quota| {
+            let parts: Vec<String> =
+                Measure::ALL.iter().filter_map(|&it| quota.of(it).map(|most| amount(it, most))).collect();
+            if parts.is_empty() { "no quota".to_owned() } else { parts.join(", ") }
+        };
+        lines.push(format!("{code}: {} → {}", show(before), show(quota)));
+    }
+    lines
+}
