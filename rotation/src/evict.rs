@@ -132,3 +132,142 @@ impl Eviction {
         Some(exceeded_by)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use archive::{Level, Measure, PbxId, TenantId};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fair;
+
+    /// A recording of a test: whose, when it is from, how large, and whether it may go.
+    #[derive(Clone, Debug)]
+    struct Recorded {
+        pbx: usize,
+        from: i64,
+        size: u64,
+        may_go: bool,
+    }
+
+    fn at(millis: i64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    fn candidate(it: &Recorded) -> Candidate {
+        let kept = Kept { stored_bytes: it.size, audio_ms: 0, recordings: 1 };
+        let from = at(it.from);
+        Candidate { id: RecordingId::new(from), started_at: from, retain_from: from, archived_at: from, kept }
+    }
+
+    /// Two PBXs to a tenant, all tenants of one reseller. What each keeps, and may.
+    struct Shares {
+        of_pbx: Vec<(u64, u64)>,
+        of_tenant: Vec<(u64, u64)>,
+        whole: (u64, u64),
+    }
+
+    fn shares(recordings: &[Recorded], pbxs: usize, quota: u64) -> Shares {
+        let kept = |pbx| recordings.iter().filter(|it| it.pbx == pbx).map(|it| it.size).sum::<u64>();
+        let kept: Vec<u64> = (0..pbxs).map(kept).collect();
+        let member = |kept| fair::Member { kept, own: None };
+        let of_tenants: Vec<u64> = kept.chunks(2).map(|pair| pair.iter().sum()).collect();
+        let tenant_shares = fair::shares(quota, &of_tenants.iter().map(|&kept| member(kept)).collect::<Vec<_>>());
+        let pbx_shares = kept
+            .chunks(2)
+            .zip(&tenant_shares)
+            .flat_map(|(pair, &share)| fair::shares(share, &pair.iter().map(|&kept| member(kept)).collect::<Vec<_>>()));
+        Shares {
+            of_pbx: kept.iter().copied().zip(pbx_shares).collect(),
+            of_tenant: of_tenants.iter().copied().zip(tenant_shares).collect(),
+            whole: (of_tenants.iter().sum(), quota),
+        }
+    }
+
+    /// The slow way: everything that may go in its order, each looked at by itself.
+    fn naive(recordings: &[Candidate], of: &[usize], mut it: Shares) -> Vec<RecordingId> {
+        let mut order: Vec<usize> = (0..recordings.len()).collect();
+        order.sort_by_key(|&n| (recordings[n].retain_from, recordings[n].id));
+        let mut gone = Vec::new();
+        for n in order {
+            let (pbx, size) = (of[n], recordings[n].kept.stored_bytes);
+            let over = |(kept, most): (u64, u64)| kept > most;
+            if size > 0 && over(it.of_pbx[pbx]) && over(it.of_tenant[pbx / 2]) && over(it.whole) {
+                for counted in [&mut it.of_pbx[pbx], &mut it.of_tenant[pbx / 2], &mut it.whole] {
+                    counted.0 -= size;
+                }
+                gone.push(recordings[n].id);
+            }
+        }
+        gone
+    }
+
+    fn evicted(recordings: &[Candidate], of: &[usize], it: &Shares, page: usize) -> Vec<RecordingId> {
+        let mut eviction = Eviction::default();
+        let bound = |level, most| Bound { level, measure: Measure::Bytes, most };
+        let tenant = |n: usize| Level::Tenant(TenantId::new(at(n as i64)));
+        let whole = eviction.add_bound(bound(tenant(99), it.whole.1), it.whole.0);
+        let tenants: Vec<usize> = (it.of_tenant.iter().enumerate())
+            .map(|(n, &(kept, share))| eviction.add_bound(bound(tenant(n), share), kept))
+            .collect();
+        for (n, &(kept, share)) in it.of_pbx.iter().enumerate() {
+            let own = eviction.add_bound(bound(Level::Pbx(PbxId::new(at(n as i64))), share), kept);
+            eviction.add_member(vec![own, tenants[n / 2], whole]);
+        }
+        let mut brought = vec![0; it.of_pbx.len()];
+        let mut gone = Vec::new();
+        loop {
+            match eviction.next() {
+                Next::End => return gone,
+                Next::Load(member) => {
+                    let mut own: Vec<Candidate> = recordings
+                        .iter()
+                        .zip(of)
+                        .filter(|(_, pbx)| **pbx == member)
+                        .map(|(it, _)| it.clone())
+                        .collect();
+                    own.sort_by_key(|it| (it.retain_from, it.id));
+                    let next: Vec<Candidate> = own.into_iter().skip(brought[member]).take(page).collect();
+                    brought[member] += next.len();
+                    eviction.bring(member, next);
+                }
+                Next::Take { candidate, .. } => gone.push(candidate.id),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_oldest_of_those_over_their_share_go_and_no_other_and_no_more(
+            recordings in prop::collection::vec((0_usize..6, 0_i64..50, 0_u64..30, prop::bool::weighted(0.8)), 0..80),
+            quota in 0_u64..600,
+            page in 1_usize..5,
+        ) {
+            let recordings: Vec<Recorded> = recordings
+                .into_iter()
+                .map(|(pbx, from, size, may_go)| Recorded { pbx, from, size, may_go })
+                .collect();
+            let (of, candidates): (Vec<usize>, Vec<Candidate>) =
+                recordings.iter().filter(|it| it.may_go).map(|it| (it.pbx, candidate(it))).unzip();
+            let gone = evicted(&candidates, &of, &shares(&recordings, 6, quota), page);
+            prop_assert_eq!(&gone, &naive(&candidates, &of, shares(&recordings, 6, quota)));
+
+            let before = shares(&recordings, 6, quota);
+            let sizes: Vec<u64> = gone
+                .iter()
+                .map(|id| candidates.iter().find(|it| it.id == *id).map_or(0, |it| it.kept.stored_bytes))
+                .collect();
+            let left = before.whole.0 - sizes.iter().sum::<u64>();
+            if let Some(last) = sizes.last() {
+                prop_assert!(left + last > quota, "the last one still had to go");
+            }
+            for (pbx, (kept, share)) in before.of_pbx.iter().enumerate() {
+                let lost = gone.iter().any(|id| candidates.iter().zip(&of).any(|(it, of)| it.id == *id && *of == pbx));
+                prop_assert!(!lost || kept > share, "a quiet neighbour loses nothing");
+            }
+            if recordings.iter().all(|it| it.may_go) {
+                prop_assert!(left <= quota, "enough went");
+            }
+        }
+    }
+}

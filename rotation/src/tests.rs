@@ -7,6 +7,7 @@ mod failing;
 mod fixture;
 mod holds;
 mod keeping;
+mod levels;
 mod moves;
 mod plans;
 mod purging;
