@@ -171,7 +171,7 @@ impl Fonoteca {
         self.declare(&format!(
             "[[tiers]]\ncode = \"month\"\nname = \"a year\"\ndays = 365\nformat = \"mp3\"\nstores = {stores:?}\n{more}\n"
         ));
-        self.run_ok(&["apply", &self.path("platform.toml")]);
+        self.run_ok(&["apply", &self.path("platform.toml"), "--for", "existing"]);
     }
 
     /// Writes the platform; `more` goes after it.
@@ -315,9 +315,14 @@ impl Fonoteca {
 
     /// Runs a command under a clock that is ahead.
     pub(crate) fn run_ahead(&self, ahead: Duration, arguments: &[&str]) -> String {
-        let output = self.command_ahead(ahead, arguments).output().expect("run fonoteca");
+        let output = self.run_ahead_to_end(ahead, arguments);
         assert!(output.status.success(), "fonoteca {arguments:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// As [`Fonoteca::run_ahead`], however it ends.
+    pub(crate) fn run_ahead_to_end(&self, ahead: Duration, arguments: &[&str]) -> Output {
+        self.command_ahead(ahead, arguments).output().expect("run fonoteca")
     }
 
     /// As [`Fonoteca::run_ahead`], as another instance.

@@ -13,6 +13,7 @@ on_both_engines!(
     a_quota_rotates_the_oldest_to_the_byte,
     a_hold_between_expiry_and_purge_saves_the_recording,
     what_is_older_than_the_enrolment_waits_for_the_operator,
+    changed_days_and_quotas_are_shown_before_they_are_chosen,
 );
 
 fn ids(recordings: &[serde_json::Value]) -> Vec<String> {
@@ -53,7 +54,7 @@ async fn a_quota_rotates_the_oldest_to_the_byte(engine: Engine) {
     let newest_first = ids(&recordings);
     let quota = |bytes: u64| {
         fonoteca.declare(&format!("[[pbxs]]\ncode = \"acme\"\nname = \"acme\"\ntenant = \"acme\"\nquota = {bytes}\n"));
-        fonoteca.run_ok(&["apply", &fonoteca.path("platform.toml")]);
+        fonoteca.run_ok(&["apply", &fonoteca.path("platform.toml"), "--for", "existing"]);
     };
     let visible = async || {
         let service = fonoteca.serve();
@@ -80,6 +81,39 @@ async fn a_quota_rotates_the_oldest_to_the_byte(engine: Engine) {
     quota(1);
     fonoteca.run_ahead(ahead, &["rotate", "--once"]);
     assert_eq!(visible().await, Vec::<String>::new());
+    fonoteca.finish();
+}
+
+async fn changed_days_and_quotas_are_shown_before_they_are_chosen(engine: Engine) {
+    let fonoteca = Fonoteca::new(engine);
+    for n in 0..2 {
+        fonoteca.record("acme", GSM, now() - 600 + 10 * n, n as u32);
+    }
+    fonoteca.collect_and_confirm();
+    let days = |days: u32| {
+        fonoteca.declare(&format!("[[pbxs]]\ncode = \"acme\"\nname = \"acme\"\ntenant = \"acme\"\ndays = {days}\n"));
+    };
+    let file = fonoteca.path("platform.toml");
+    days(9);
+    let ahead = 10 * DAY;
+    let asked = fonoteca.run_ahead_to_end(ahead, &["apply", &file]);
+    assert_eq!(asked.status.code(), Some(2));
+    let shown = String::from_utf8(asked.stdout).unwrap();
+    assert!(shown.starts_with("PBX acme: 30 days → 9 days\n--for new: the next rotation would take out 0 "), "{shown}");
+    assert!(shown.contains("--for existing: the next rotation would take out 2 recordings, "), "{shown}");
+    assert!(shown.contains("  acme: 2 recordings, ") && shown.contains(" of calls begun from 2"), "{shown}");
+    assert!(
+        String::from_utf8(asked.stderr).unwrap().contains("nothing was changed: say by --for new or --for existing")
+    );
+    // What is shown beforehand is the same, and changes nothing either.
+    assert!(fonoteca.run_ahead(ahead, &["apply", &file, "--dry-run"]).contains(&shown));
+
+    fonoteca.run_ahead(ahead, &["apply", &file, "--for", "new"]);
+    assert!(fonoteca.run_ahead(ahead, &["rotate", "--once"]).starts_with("expired 0 recordings"));
+    assert_eq!(fonoteca.run_ahead(ahead, &["apply", &file]), "changed 0\n");
+    days(8);
+    fonoteca.run_ahead(ahead, &["apply", &file, "--for", "existing"]);
+    assert!(fonoteca.run_ahead(ahead, &["rotate", "--once"]).starts_with("acme: 2 recordings "));
     fonoteca.finish();
 }
 

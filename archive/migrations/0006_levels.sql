@@ -1,10 +1,5 @@
 -- Levels: what tenants and resellers may keep beside what each PBX may, and quotas of minutes and of recordings.
 
-ALTER TABLE tiers ADD COLUMN quota_audio_ms BIGINT;
-ALTER TABLE tiers ADD COLUMN quota_recordings BIGINT;
-ALTER TABLE policies ADD COLUMN quota_audio_ms BIGINT;
-ALTER TABLE policies ADD COLUMN quota_recordings BIGINT;
-
 CREATE TABLE limits (
     -- A tenant or a reseller: all its PBXs together.
     owner_id          BYTEA  NOT NULL PRIMARY KEY,
@@ -46,3 +41,16 @@ SELECT pbx_id, tier_id,
 FROM recordings
 WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
 GROUP BY 1, 2, 3, 4;
+
+-- The program before does not count in usage_audio: what it changed while both ran is settled later.
+CREATE TABLE upkeep (
+    name     TEXT   NOT NULL PRIMARY KEY,
+    -- When it is to be done the last time.
+    until    BIGINT NOT NULL,
+    done_at  BIGINT NOT NULL
+);
+
+ALTER TABLE tiers ADD COLUMN quota_audio_ms BIGINT;
+ALTER TABLE tiers ADD COLUMN quota_recordings BIGINT;
+ALTER TABLE policies ADD COLUMN quota_audio_ms BIGINT;
+ALTER TABLE policies ADD COLUMN quota_recordings BIGINT;

@@ -4,7 +4,10 @@
 //! Totals of tenants and resellers are sums, never rows of their own. Rows are always changed in key order, so that
 //! two transactions cannot wait for each other.
 
+use std::time::Duration;
+
 use crate::Archive;
+use crate::clock::Instant;
 use crate::db::{Row, Tx, params};
 use crate::error::{Error, Result};
 use crate::id::{ObjectId, PbxId, RecordingId, StoreId, TenantId, TierId};
@@ -138,7 +141,60 @@ impl Key {
     }
 }
 
+/// For how long after an upgrade the program before may still be at work, which does not count audio.
+const BESIDE_EACH_OTHER: Duration = Duration::from_secs(2 * 86_400);
+
 impl Archive {
+    /// Settles what the program before has changed while it ran beside this one, and did not count: at first, once more
+    /// after the longest time that an upgrade takes, and then never again. Says how many counts differed.
+    ///
+    /// What is added is the difference as one statement sees it, so that what others count meanwhile stays counted.
+    pub async fn settle_audio_counts(&self) -> Result<u64> {
+        let now = self.clock.now();
+        let known = self.db.fetch_optional("SELECT until, done_at FROM upkeep WHERE name = 'usage-audio'", params![]);
+        let until: Instant = match known.await? {
+            Some(row) => {
+                let (until, done_at): (Instant, Instant) = (row.get("until")?, row.get("done_at")?);
+                if done_at >= until || now < until {
+                    return Ok(0);
+                }
+                until
+            }
+            None => now.plus(BESIDE_EACH_OTHER),
+        };
+        let mut tx = self.db.begin().await?;
+        let settled = tx
+            .execute(
+                "INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
+                 SELECT pbx_id, tier_id, class, tenant_id, SUM(n), SUM(audio_ms)
+                 FROM (
+                     SELECT pbx_id, tier_id, tenant_id,
+                            CASE WHEN state = 'expired' THEN 'grace' WHEN guarded = 1 THEN 'guarded' ELSE 'live' END AS class,
+                            1 AS n, duration_ms AS audio_ms
+                     FROM recordings
+                     WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
+                     UNION ALL
+                     SELECT pbx_id, tier_id, tenant_id, class, -recordings, -audio_ms
+                     FROM usage_audio
+                 ) parts
+                 GROUP BY pbx_id, tier_id, class, tenant_id
+                 HAVING SUM(n) <> 0 OR SUM(audio_ms) <> 0
+                 ON CONFLICT (pbx_id, tier_id, class) DO UPDATE SET
+                     recordings = usage_audio.recordings + excluded.recordings,
+                     audio_ms = usage_audio.audio_ms + excluded.audio_ms",
+                params![],
+            )
+            .await?;
+        tx.execute(
+            "INSERT INTO upkeep (name, until, done_at) VALUES ('usage-audio', $1, $2)
+             ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at",
+            params![until, now],
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+
     /// Usage of everything that the scope reaches, by PBX, tier, store and class; rows of nothing are left out.
     pub async fn list_usage(&self, scope: Scope) -> Result<Vec<Usage>> {
         let mut params = params![];

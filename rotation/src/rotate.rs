@@ -181,6 +181,9 @@ impl Rotation {
         if let Err(error) = step(self.begin_moves(pulse, report).await)? {
             report.failures.push(format!("begin moves: {error}"));
         }
+        if let Err(error) = self.archive.settle_audio_counts().await {
+            report.failures.push(format!("settle counts: {error}"));
+        }
         match self.archive.forget_events(KEEP_EVENTS).await {
             Ok(forgotten) => report.forgotten_events = forgotten,
             Err(error) => report.failures.push(format!("forget events: {error}")),
