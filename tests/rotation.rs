@@ -110,7 +110,6 @@ async fn changed_days_and_quotas_are_shown_before_they_are_chosen(engine: Engine
 
     fonoteca.run_ahead(ahead, &["apply", &file, "--for", "new"]);
     assert!(fonoteca.run_ahead(ahead, &["rotate", "--once"]).starts_with("expired 0 recordings"));
-    assert_eq!(fonoteca.run_ahead(ahead, &["apply", &file]), "changed 0\n");
     days(8);
     fonoteca.run_ahead(ahead, &["apply", &file, "--for", "existing"]);
     assert!(fonoteca.run_ahead(ahead, &["rotate", "--once"]).starts_with("acme: 2 recordings "));
