@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::testing::{Call, TestArchive};
 use crate::{
-    Actor, Delivered, Error, ExpiryReason, Instant, Level, NewHold, PbxPlace, RecordingId, Scope, SweepRound, UsageClass,
+    Actor, Delivered, Error, ExpiryReason, Instant, Level, NewHold, PbxPlace, RecordingId, Scope, SweepRound,
+    UsageClass,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
