@@ -34,23 +34,21 @@ CREATE TABLE usage_audio (
     PRIMARY KEY (pbx_id, tier_id, class)
 );
 CREATE INDEX usage_audio_by_tenant ON usage_audio (tenant_id);
-INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
-SELECT pbx_id, tier_id,
-       CASE WHEN state = 'expired' THEN 'grace' WHEN guarded = 1 THEN 'guarded' ELSE 'live' END,
-       tenant_id, count(*), SUM(duration_ms)
-FROM recordings
-WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
-GROUP BY 1, 2, 3, 4;
 
--- The program before does not count in usage_audio: what it changed while both ran is settled later.
+-- What was there before, and what the program before changes while both run, is not in usage_audio: rotation settles it.
 CREATE TABLE upkeep (
     name     TEXT   NOT NULL PRIMARY KEY,
-    -- When it is to be done the last time.
+    -- Until then it is done again and again.
     until    BIGINT NOT NULL,
     done_at  BIGINT NOT NULL
 );
+
+-- As recordings_by_age, and with it can be told which terms a recording is under.
+CREATE INDEX recordings_by_terms ON recordings (pbx_id, retain_from, id, archived_at) WHERE state = 'archived' AND guarded = 0;
 
 ALTER TABLE tiers ADD COLUMN quota_audio_ms BIGINT;
 ALTER TABLE tiers ADD COLUMN quota_recordings BIGINT;
 ALTER TABLE policies ADD COLUMN quota_audio_ms BIGINT;
 ALTER TABLE policies ADD COLUMN quota_recordings BIGINT;
+-- Its place was taken by recordings_by_terms.
+DROP INDEX recordings_by_age;

@@ -1,5 +1,6 @@
 //! The façade: one open archive, from which everything is asked.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use crate::audit::PendingRead;
@@ -50,6 +51,8 @@ pub struct Archive {
     pub(crate) journal: Journal,
     /// The organisation as it was last journalled.
     pub(crate) organisation: Mutex<Option<Sha256>>,
+    /// What is counted as audio was settled once since the start.
+    pub(crate) audio_settled: AtomicBool,
     pub(crate) catalogue: CatalogueId,
     pub(crate) stores: Vec<Arc<Store>>,
     /// Configured under a name that was declared lost: nothing is read or written there.
@@ -136,6 +139,7 @@ impl Archive {
             reads: Mutex::default(),
             journal: Journal::default(),
             organisation: Mutex::default(),
+            audio_settled: AtomicBool::default(),
             catalogue: catalogue.get("id")?,
             stores: Vec::new(),
             lost_stores: Vec::new(),

@@ -3,7 +3,7 @@
 //! [`Archive::apply`] makes the catalogue say so, in one transaction: all of it or nothing, the same again changes
 //! nothing, and what a declaration leaves out stays as it is. Nothing is ever deleted: `disabled = true` is the way out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -11,7 +11,8 @@ use serde::Deserialize;
 use crate::Archive;
 use crate::db::Tx;
 use crate::error::{Error, Result};
-use crate::levels::{Rules, rules_in};
+use crate::id::PbxId;
+use crate::levels::{Rules, pbxs_with_recordings, rules_in};
 use crate::organisation::AfterArchive;
 use crate::scope::Actor;
 use crate::tier::TierMove;
@@ -19,6 +20,8 @@ use crate::tier::TierMove;
 mod apply;
 mod check;
 mod levels;
+
+pub(crate) use levels::KNOWS_FORMER_TERMS;
 
 /// Everything that one file declares.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -48,7 +51,7 @@ pub struct DeclaredReseller {
     pub code: String,
     /// Its full name.
     pub name: String,
-    /// Longer than this no PBX of it keeps anything.
+    /// No PBX of it keeps anything longer, but for what former terms let it.
     #[serde(default)]
     pub days: Option<u32>,
     /// Stored bytes of all its tenants together, beyond which recordings of those rotate out that have more than their
@@ -127,7 +130,7 @@ pub struct DeclaredTenant {
     /// The IANA zone of its folders and days.
     #[serde(default = "default_zone")]
     pub time_zone: String,
-    /// Longer than this no PBX of it keeps anything.
+    /// No PBX of it keeps anything longer, but for what former terms let it.
     #[serde(default)]
     pub days: Option<u32>,
     /// Stored bytes of all its PBXs together, beyond which recordings of those rotate out that have more than their share.
@@ -295,14 +298,20 @@ impl Archive {
     /// # Errors
     /// [`Error::Invalid`], naming the entry and what is wrong with it; nothing is changed then.
     pub async fn apply(&self, actor: &Actor, declaration: &Declaration) -> Result<Vec<Change>> {
-        self.apply_for(actor, declaration, Reach::Existing).await
+        self.apply_for(actor, declaration, None).await
     }
 
-    /// As [`Archive::apply`], for those recordings.
+    /// As [`Archive::apply`], for those recordings. [`Reach::Existing`] also ends what former terms the declared PBXs
+    /// still have, though their days do not change; `None` leaves these.
     ///
     /// # Errors
     /// As [`Archive::apply`]; and where a quota is exceeded already that is to be for new recordings only.
-    pub async fn apply_for(&self, actor: &Actor, declaration: &Declaration, reach: Reach) -> Result<Vec<Change>> {
+    pub async fn apply_for(
+        &self,
+        actor: &Actor,
+        declaration: &Declaration,
+        reach: Option<Reach>,
+    ) -> Result<Vec<Change>> {
         let (tx, preview) = self.prepare_apply(actor, declaration, reach).await?;
         tx.commit().await?;
         Ok(preview.changes)
@@ -312,33 +321,49 @@ impl Archive {
     ///
     /// # Errors
     /// As [`Archive::apply_for`].
-    pub async fn preview_apply(&self, actor: &Actor, declaration: &Declaration, reach: Reach) -> Result<Preview> {
+    pub async fn preview_apply(
+        &self,
+        actor: &Actor,
+        declaration: &Declaration,
+        reach: Option<Reach>,
+    ) -> Result<Preview> {
         // The transaction is dropped, and with it undone.
         self.prepare_apply(actor, declaration, reach).await.map(|(_, preview)| preview)
     }
 
     /// Changes the catalogue in a transaction that is still open.
-    async fn prepare_apply(&self, actor: &Actor, declaration: &Declaration, reach: Reach) -> Result<(Tx, Preview)> {
+    async fn prepare_apply(
+        &self,
+        actor: &Actor,
+        declaration: &Declaration,
+        reach: Option<Reach>,
+    ) -> Result<(Tx, Preview)> {
         if actor.scope != crate::Scope::Platform {
             return Err(Error::Forbidden("only an operator applies a declaration"));
         }
         check::check(declaration, self.stores())?;
         let secrets = self.hash_secrets(declaration).await?;
-        let kept = self.list_kept_by_all().await?;
         let mut tx = self.db.begin().await?;
         let before = rules_in(&mut tx).await?;
-        let changes = self.put_all(&mut tx, declaration, &secrets).await?;
+        let mut changes = self.put_all(&mut tx, declaration, &secrets).await?;
         let applied = rules_in(&mut tx).await?;
         levels::check_levels(&applied)?;
-        self.settle_terms(&mut tx, &before, &applied, reach).await?;
+        let declared = declaration.pbxs.iter().map(|it| it.code.as_str()).collect();
+        self.settle_terms(&mut tx, &before, &applied, reach, &declared, &mut changes).await?;
         let rules = rules_in(&mut tx).await?;
-        let changed_terms = levels::describe_changes(&before, &rules, &kept);
+        let changed_terms = levels::describe_changes(&before, &rules, &pbxs_with_recordings(&mut tx).await?);
         if !changes.is_empty() {
-            let detail = serde_json::json!({ "changes": changes.len(), "terms": changed_terms, "for": reach.as_str() });
+            let reach = reach.unwrap_or(Reach::Existing).as_str();
+            let terms = levels::describe_changes(&before, &rules, &all_pbxs(&rules));
+            let detail = serde_json::json!({ "changes": changes.len(), "terms": terms, "for": reach });
             self.audit(&mut tx, actor, "apply", None, None, &detail).await?;
         }
         Ok((tx, Preview { changes, changed_terms, rules }))
     }
+}
+
+fn all_pbxs(rules: &Rules) -> HashSet<PbxId> {
+    rules.pbxs.iter().map(|it| it.place.pbx).collect()
 }
 
 impl Reach {

@@ -147,7 +147,7 @@ impl Archive {
             )
             .await?;
         }
-        self.insert_recording(&mut tx, delivery, identity, further).await?;
+        self.insert_recording(&mut tx, delivery, identity, further, self.clock.now()).await?;
         let delivered = Delivered::Archived(delivery.id);
         self.end_source(&mut tx, &delivery.claim, &delivery.core_server, delivered).await?;
         tx.commit().await?;
@@ -160,8 +160,9 @@ impl Archive {
         delivery: &Delivery,
         identity: Sha256,
         further: Option<CopyReason>,
+        archived_at: Instant,
     ) -> Result<()> {
-        let (now, listed) = (self.clock.now(), &delivery.claim.source.listed);
+        let listed = &delivery.claim.source.listed;
         let place = delivery.place.as_ref();
         // What is not plausible as a start is not believed for anything: not for retention, nor for a hold by time.
         let started_at = delivery.id.instant();
@@ -220,9 +221,9 @@ impl Archive {
                 &delivery.quality,
                 delivery.flags.join(" "),
                 delivery.peaks.as_slice(),
-                now,
+                archived_at,
                 further.map(|why| why.as_str().to_owned()),
-                further.map(|_| now)
+                further.map(|_| self.clock.now())
             ],
         )
         .await?;

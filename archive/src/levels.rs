@@ -4,7 +4,7 @@
 //! for itself, a tenant's for all its PBXs together, a reseller's for all its tenants. What counts to a quota is live:
 //! bytes in all stores together, minutes and recordings once each, in however many stores they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -176,25 +176,12 @@ impl Archive {
         kept_from_row(&self.db.fetch_one(sql, vec![id]).await?)
     }
 
-    /// What is live of each PBX; those that have nothing are left out.
-    pub(crate) async fn list_kept_by_all(&self) -> Result<HashMap<PbxId, Kept>> {
-        let rows = self
-            .db
-            .fetch_all(
-                "SELECT pbx_id, CAST(0 AS BIGINT) AS stored_bytes, CAST(SUM(audio_ms) AS BIGINT) AS audio_ms,
-                        CAST(SUM(recordings) AS BIGINT) AS recordings
-                 FROM usage_audio
-                 WHERE class = 'live' AND recordings > 0
-                 GROUP BY pbx_id",
-                params![],
-            )
-            .await?;
-        rows.iter().map(|row| Ok((row.get("pbx_id")?, kept_from_row(row)?))).collect()
-    }
-
-    /// What is live of each PBX of a level; those that have nothing are left out.
-    pub async fn list_kept_by(&self, level: Level) -> Result<Vec<(PbxId, Kept)>> {
-        let (condition, id) = condition_of(level);
+    /// What is live of each PBX, or of each of a level; those that have nothing are left out.
+    pub async fn list_kept_by(&self, level: Option<Level>) -> Result<HashMap<PbxId, Kept>> {
+        let (condition, id) = match level.map(condition_of) {
+            Some((condition, id)) => (condition, vec![id]),
+            None => ("1 = 1", vec![]),
+        };
         let sql = format!(
             "SELECT pbx_id, CAST(SUM(stored_bytes) AS BIGINT) AS stored_bytes, CAST(SUM(audio_ms) AS BIGINT) AS audio_ms,
                     CAST(SUM(recordings) AS BIGINT) AS recordings
@@ -210,9 +197,15 @@ impl Archive {
              GROUP BY pbx_id
              ORDER BY pbx_id"
         );
-        let rows = self.db.fetch_all(sql, vec![id]).await?;
+        let rows = self.db.fetch_all(sql, id).await?;
         rows.iter().map(|row| Ok((row.get("pbx_id")?, kept_from_row(row)?))).collect()
     }
+}
+
+/// PBXs that keep anything at all, whatever it counts as.
+pub(crate) async fn pbxs_with_recordings(tx: &mut Tx) -> Result<HashSet<PbxId>> {
+    let rows = tx.fetch_all("SELECT DISTINCT pbx_id FROM usage WHERE recordings > 0", params![]).await?;
+    rows.iter().map(|row| row.get("pbx_id")).collect()
 }
 
 /// What rotation goes by, as a transaction sees it.
@@ -282,11 +275,9 @@ fn kept_sql(level: Level) -> (String, crate::db::Value) {
 }
 
 fn kept_from_row(row: &Row) -> Result<Kept> {
-    Ok(Kept {
-        stored_bytes: row.get("stored_bytes")?,
-        audio_ms: row.get("audio_ms")?,
-        recordings: row.get("recordings")?,
-    })
+    // Before audio counts are settled, more may be counted out than was counted in: then nothing is known to be kept.
+    let of = |column| row.get::<i64>(column).map(|count| u64::try_from(count).unwrap_or(0));
+    Ok(Kept { stored_bytes: of("stored_bytes")?, audio_ms: of("audio_ms")?, recordings: of("recordings")? })
 }
 
 /// The condition that a row of usage belongs to the level, and its parameter, `$1`.

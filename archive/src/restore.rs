@@ -212,6 +212,7 @@ impl Archive {
         report["notes"] = restored.notes.len().into();
         let mut tx = self.db.begin().await?;
         load::count_usage_anew(&mut tx).await?;
+        load::keep_out_who_does_not_know_the_rules(&mut tx).await?;
         tx.change_one(
             "restore",
             "UPDATE restores SET finished_at = $1, report = $2 WHERE id = $3 AND finished_at IS NULL",

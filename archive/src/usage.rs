@@ -4,6 +4,7 @@
 //! Totals of tenants and resellers are sums, never rows of their own. Rows are always changed in key order, so that
 //! two transactions cannot wait for each other.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::Archive;
@@ -143,55 +144,68 @@ impl Key {
 
 /// For how long after an upgrade the program before may still be at work, which does not count audio.
 const BESIDE_EACH_OTHER: Duration = Duration::from_secs(2 * 86_400);
+/// What is counted otherwise than it is, by key; less than nothing is counted too much.
+const DIFFERENCES: &str =
+    "SELECT pbx_id, tier_id, class, CAST(SUM(n) AS BIGINT) AS n, CAST(SUM(audio_ms) AS BIGINT) AS audio_ms
+     FROM (
+         SELECT pbx_id, tier_id,
+                CASE WHEN state = 'expired' THEN 'grace' WHEN guarded = 1 THEN 'guarded' ELSE 'live' END AS class,
+                1 AS n, duration_ms AS audio_ms
+         FROM recordings
+         WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
+         UNION ALL
+         SELECT pbx_id, tier_id, class, -recordings, -audio_ms
+         FROM usage_audio
+     ) parts
+     GROUP BY pbx_id, tier_id, class
+     HAVING SUM(n) <> 0 OR SUM(audio_ms) <> 0";
 
 impl Archive {
-    /// Settles what the program before has changed while it ran beside this one, and did not count: at first, once more
-    /// after the longest time that an upgrade takes, and then never again. Says how many counts differed.
+    /// Settles what is not counted as audio: what was there before an upgrade, and what the program before changes while it
+    /// runs beside this one. It is looked for once in each process, and with each call until such a program cannot be there
+    /// any more. Says how many counts differed. Only one instance may be at it at a time.
     ///
     /// What is added is the difference as one statement sees it, so that what others count meanwhile stays counted.
     pub async fn settle_audio_counts(&self) -> Result<u64> {
         let now = self.clock.now();
-        let known = self.db.fetch_optional("SELECT until, done_at FROM upkeep WHERE name = 'usage-audio'", params![]);
-        let until: Instant = match known.await? {
-            Some(row) => {
-                let (until, done_at): (Instant, Instant) = (row.get("until")?, row.get("done_at")?);
-                if done_at >= until || now < until {
-                    return Ok(0);
-                }
-                until
-            }
-            None => now.plus(BESIDE_EACH_OTHER),
+        let sql = "SELECT until FROM upkeep WHERE name = 'usage-audio'";
+        let until: Option<Instant> = match self.db.fetch_optional(sql, params![]).await? {
+            Some(row) => Some(row.get("until")?),
+            None => None,
         };
-        let mut tx = self.db.begin().await?;
-        let settled = tx
-            .execute(
-                "INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
-                 SELECT pbx_id, tier_id, class, tenant_id, SUM(n), SUM(audio_ms)
-                 FROM (
-                     SELECT pbx_id, tier_id, tenant_id,
-                            CASE WHEN state = 'expired' THEN 'grace' WHEN guarded = 1 THEN 'guarded' ELSE 'live' END AS class,
-                            1 AS n, duration_ms AS audio_ms
-                     FROM recordings
-                     WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
-                     UNION ALL
-                     SELECT pbx_id, tier_id, tenant_id, class, -recordings, -audio_ms
-                     FROM usage_audio
-                 ) parts
-                 GROUP BY pbx_id, tier_id, class, tenant_id
-                 HAVING SUM(n) <> 0 OR SUM(audio_ms) <> 0
-                 ON CONFLICT (pbx_id, tier_id, class) DO UPDATE SET
-                     recordings = usage_audio.recordings + excluded.recordings,
-                     audio_ms = usage_audio.audio_ms + excluded.audio_ms",
-                params![],
+        let is_over = until.is_some_and(|until| until <= now);
+        if is_over && self.audio_settled.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        // Looked for by a reader: nearly always there is nothing, and nobody has to wait for it.
+        let differs = self.db.fetch_optional(format!("{DIFFERENCES} LIMIT 1"), params![]).await?.is_some();
+        let mut settled = 0;
+        if differs || until.is_none() {
+            let mut tx = self.db.begin().await?;
+            settled = tx
+                .execute(
+                    format!(
+                        "INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
+                         SELECT d.pbx_id, d.tier_id, d.class, p.tenant_id, d.n, d.audio_ms
+                         FROM ({DIFFERENCES}) d
+                         JOIN pbxs p ON p.id = d.pbx_id
+                         ORDER BY d.pbx_id, d.tier_id, d.class
+                         ON CONFLICT (pbx_id, tier_id, class) DO UPDATE SET
+                             recordings = usage_audio.recordings + excluded.recordings,
+                             audio_ms = usage_audio.audio_ms + excluded.audio_ms"
+                    ),
+                    params![],
+                )
+                .await?;
+            tx.execute(
+                "INSERT INTO upkeep (name, until, done_at) VALUES ('usage-audio', $1, $2)
+                 ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at",
+                params![now.plus(BESIDE_EACH_OTHER), now],
             )
             .await?;
-        tx.execute(
-            "INSERT INTO upkeep (name, until, done_at) VALUES ('usage-audio', $1, $2)
-             ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at",
-            params![until, now],
-        )
-        .await?;
-        tx.commit().await?;
+            tx.commit().await?;
+        }
+        self.audio_settled.store(true, Ordering::Relaxed);
         Ok(settled)
     }
 

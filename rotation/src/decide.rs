@@ -5,11 +5,11 @@
 //! shown, or it expires. Batches are small, so that other writers get their turn, and memory does not grow with the
 //! number of recordings.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use archive::{
-    Archive, Bound, Candidate, ExpiryReason, Instant, Kept, Level, LevelLimits, PbxRules, RecordingId, Rules,
+    Archive, Bound, Candidate, ExpiryReason, Instant, Kept, Level, LevelLimits, PbxId, PbxRules, RecordingId, Rules,
 };
 use jiff::tz::TimeZone;
 
@@ -44,9 +44,10 @@ struct Subject {
     zone: Option<TimeZone>,
     terms: Vec<Term>,
     figures: PbxFigures,
-    /// What was decided on but is still there, because it was only shown; and the last that a quota asked for.
+    /// What was decided on but is still there, because it was only shown.
     shown: Kept,
-    after: Option<(Instant, RecordingId)>,
+    /// Which of it by a quota: another quota must not show it again.
+    shown_by_quota: HashSet<RecordingId>,
 }
 
 /// The deciding over all PBXs.
@@ -56,6 +57,9 @@ pub(crate) struct Decider<'a> {
     /// What was archived at or after this is too young to go.
     archived_before: Instant,
     subjects: Vec<Subject>,
+    /// Of a plan: what each PBX kept when it began. The PBXs belong where the plan's rules say, which may be elsewhere than
+    /// where the catalogue has them.
+    kept_at_first: HashMap<PbxId, Kept>,
     levels: Vec<LevelLimits>,
     level_figures: Vec<LevelFigures>,
 }
@@ -70,13 +74,14 @@ impl<'a> Decider<'a> {
             if zone.is_none() {
                 figures.failure = Some(format!("time zone \"{}\" is not known", rules.place.time_zone));
             }
-            Subject { rules, zone, terms, figures, shown: Kept::default(), after: None }
+            Subject { rules, zone, terms, figures, shown: Kept::default(), shown_by_quota: HashSet::new() }
         });
         Self {
             archive,
             act,
             archived_before: now.minus(min_age),
             subjects: subjects.collect(),
+            kept_at_first: HashMap::new(),
             levels: rules.levels,
             level_figures: Vec::new(),
         }
@@ -84,6 +89,9 @@ impl<'a> Decider<'a> {
 
     /// Decides, batch by batch, and acts on each. One PBX or level that fails never stops the others.
     pub(crate) async fn run(&mut self, pulse: &mut Pulse<'_>, visit: Visit<'_>) -> Result<(), Halt> {
+        if self.act == Act::Show {
+            self.kept_at_first = self.archive.list_kept_by(None).await.map_err(Halt::Catalogue)?;
+        }
         for subject in 0..self.subjects.len() {
             pulse.beat().await?;
             let decided = self.pbx(subject, pulse, visit).await;
@@ -153,20 +161,21 @@ impl<'a> Decider<'a> {
 
     /// What counts to a level's quotas, less what a plan has shown as going.
     async fn kept(&self, level: Level) -> archive::Result<Kept> {
-        let mut kept = self.archive.kept_by(level).await?;
         if self.act != Act::Show {
-            return Ok(kept);
+            return self.archive.kept_by(level).await;
         }
-        for subject in &self.subjects {
-            let place = &subject.rules.place;
-            if level == Level::Pbx(place.pbx)
-                || level == Level::Tenant(place.tenant)
-                || level == Level::Reseller(place.reseller)
-            {
-                kept.remove(subject.shown);
-            }
+        let mut kept = Kept::default();
+        for subject in self.subjects.iter().filter(|subject| belongs(subject, level)) {
+            kept.add(self.shown_kept(subject));
         }
         Ok(kept)
+    }
+
+    /// What a plan has left a PBX.
+    fn shown_kept(&self, subject: &Subject) -> Kept {
+        let mut kept = self.kept_at_first.get(&subject.rules.place.pbx).copied().unwrap_or_default();
+        kept.remove(subject.shown);
+        kept
     }
 
     fn planned(&self, subject: usize, candidate: &Candidate, rule: Rule) -> PlannedExpiry {
@@ -223,9 +232,22 @@ impl<'a> Decider<'a> {
             self.subjects[subject].figures.note(Instant::from(it.started_at.timestamp()));
         }
         if self.act == Act::Show {
-            self.subjects[subject].shown.add(kept);
+            let subject = &mut self.subjects[subject];
+            subject.shown.add(kept);
+            if !bounds.is_empty() {
+                subject.shown_by_quota.extend(gone.iter().map(|it| it.recording));
+            }
         }
         Ok(Figures { recordings: kept.recordings, stored_bytes: kept.stored_bytes })
+    }
+}
+
+fn belongs(subject: &Subject, level: Level) -> bool {
+    let place = &subject.rules.place;
+    match level {
+        Level::Pbx(pbx) => place.pbx == pbx,
+        Level::Tenant(tenant) => place.tenant == tenant,
+        Level::Reseller(reseller) => place.reseller == reseller,
     }
 }
 

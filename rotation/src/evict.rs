@@ -21,8 +21,8 @@ struct Counted {
 struct Member {
     bounds: Vec<usize>,
     waiting: VecDeque<Candidate>,
-    /// Whether all its recordings were brought.
-    ended: bool,
+    /// Nothing more of it goes, whatever it keeps: it failed.
+    given_up: bool,
 }
 
 /// What is to be done next.
@@ -55,7 +55,7 @@ impl Eviction {
 
     /// Adds a member, with the numbers of its bounds; answers its own.
     pub(crate) fn add_member(&mut self, bounds: Vec<usize>) -> usize {
-        self.members.push(Member { bounds, waiting: VecDeque::new(), ended: false });
+        self.members.push(Member { bounds, waiting: VecDeque::new(), given_up: false });
         self.to_load.push(self.members.len() - 1);
         self.members.len() - 1
     }
@@ -68,11 +68,15 @@ impl Eviction {
     /// Brings the next recordings of a member, oldest first; none: there are no more.
     pub(crate) fn bring(&mut self, member: usize, page: Vec<Candidate>) {
         let it = &mut self.members[member];
-        it.ended = page.is_empty();
         it.waiting.extend(page);
         if let Some(first) = it.waiting.front() {
             self.oldest.push(Reverse((first.retain_from, first.id, member)));
         }
+    }
+
+    /// Nothing more of this member goes.
+    pub(crate) fn give_up(&mut self, member: usize) {
+        self.members[member].given_up = true;
     }
 
     /// Says how much is really kept, after something did not go that was taken.
@@ -112,9 +116,10 @@ impl Eviction {
         Next::End
     }
 
-    /// Is every bound of the member exceeded?
+    /// May more of the member go: is every bound of it exceeded?
     fn is_over(&self, member: usize) -> bool {
-        self.members[member].bounds.iter().all(|&n| self.counted[n].kept > self.counted[n].bound.most)
+        let Member { bounds, given_up, .. } = &self.members[member];
+        !given_up && bounds.iter().all(|&n| self.counted[n].kept > self.counted[n].bound.most)
     }
 
     /// Counts out what goes; answers by how much the member's last bound was exceeded.

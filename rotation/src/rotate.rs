@@ -95,6 +95,18 @@ impl Rotation {
         Ok(summary)
     }
 
+    /// Can the clock be believed? What is decided by it for good asks before.
+    ///
+    /// # Errors
+    /// [`archive::Error::Forbidden`] when it cannot, and why is logged; or when the catalogue cannot be asked.
+    pub async fn check_clock(&self) -> Result<(), Error> {
+        let mut clock = self.clock_guard().await?;
+        clock.check(self.archive.clock().now()).map_err(|why| {
+            tracing::error!("{why}");
+            Error::from(archive::Error::Forbidden("the clock cannot be believed: nothing is decided by it"))
+        })
+    }
+
     /// One run, now. While another one is at it, of this instance or of another, nothing is done and the report says so.
     ///
     /// # Errors
@@ -166,6 +178,8 @@ impl Rotation {
     async fn work(&self, pulse: &mut Pulse<'_>, report: &mut Report, visit: Visit<'_>) -> Result<(), Halt> {
         // The grace period is what makes every mistake before it good: no configuration takes it away.
         let act = Act::Expire { grace: self.config.grace.max(SHORTEST_GRACE) };
+        // Before anything goes by them.
+        self.archive.settle_audio_counts().await.map_err(Halt::Catalogue)?;
         let rules = self.archive.list_rules().await.map_err(Halt::Catalogue)?;
         let mut decider = Decider::new(&self.archive, rules, act, self.config.min_age);
         let decided = decider.run(pulse, visit).await;
@@ -180,9 +194,6 @@ impl Rotation {
         }
         if let Err(error) = step(self.begin_moves(pulse, report).await)? {
             report.failures.push(format!("begin moves: {error}"));
-        }
-        if let Err(error) = self.archive.settle_audio_counts().await {
-            report.failures.push(format!("settle counts: {error}"));
         }
         match self.archive.forget_events(KEEP_EVENTS).await {
             Ok(forgotten) => report.forgotten_events = forgotten,

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
-use archive::{Actor, Archive, Change, Declaration, Preview, Reach};
+use archive::{Actor, Archive, Change, Declaration, Reach};
 use rotation::{PlanSummary, Rotation};
 
 use crate::config::{Config, explain};
@@ -17,20 +17,23 @@ pub(super) async fn apply(config: &Config, file: &Path, reach: Option<cli::Reach
     let declaration = read(file)?;
     let archive = instance::open_archive_for(config, "apply").await?;
     let actor = Actor::command_line();
-    let preview = archive.preview_apply(&actor, &declaration, Reach::Existing).await;
-    let preview = preview.map_err(|error| wrong(file, error))?;
+    let preview = archive.preview_apply(&actor, &declaration, None).await.map_err(|error| wrong(file, error))?;
     if reach.is_none() && !preview.changed_terms.is_empty() {
-        show_terms(config, &archive, &declaration, &preview).await?;
+        show_terms(config, &archive, &declaration).await?;
         archive.close().await?;
         return Err(WrongUse::because(
             "nothing was changed: say by --for new or --for existing which recordings the changed days and quotas are for"
                 .to_owned(),
         ));
     }
-    let reach = match reach {
-        Some(cli::Reach::New) => Reach::New,
-        Some(cli::Reach::Existing) | None => Reach::Existing,
-    };
+    let reach = reach.map(|reach| match reach {
+        cli::Reach::New => Reach::New,
+        cli::Reach::Existing => Reach::Existing,
+    });
+    if reach == Some(Reach::New) {
+        // From when on they are new ones is told by the clock, and for good.
+        Rotation::new(Arc::clone(&archive), config.rotation.clone()).check_clock().await?;
+    }
     let changes = archive.apply_for(&actor, &declaration, reach).await.map_err(|error| wrong(file, error))?;
     // What it says now must outlive the catalogue; the next backup has it too.
     if let Err(error) = archive.journal_organisation().await {
@@ -45,11 +48,11 @@ pub(super) async fn apply(config: &Config, file: &Path, reach: Option<cli::Reach
 pub(super) async fn preview(config: &Config, file: &Path) -> anyhow::Result<Outcome> {
     let declaration = read(file)?;
     let archive = instance::open_archive_for(config, "apply").await?;
-    let preview = archive.preview_apply(&Actor::command_line(), &declaration, Reach::Existing).await;
+    let preview = archive.preview_apply(&Actor::command_line(), &declaration, None).await;
     let preview = preview.map_err(|error| wrong(file, error))?;
     say_changes("would change", &preview.changes);
     if !preview.changed_terms.is_empty() {
-        show_terms(config, &archive, &declaration, &preview).await?;
+        show_terms(config, &archive, &declaration).await?;
     }
     archive.close().await?;
     Ok(Outcome::Done)
@@ -57,19 +60,16 @@ pub(super) async fn preview(config: &Config, file: &Path) -> anyhow::Result<Outc
 
 /// Says which days and quotas change, and what the next rotation would take out if that were for new recordings only, or
 /// for existing ones too.
-async fn show_terms(
-    config: &Config,
-    archive: &Arc<Archive>,
-    declaration: &Declaration,
-    existing: &Preview,
-) -> anyhow::Result<()> {
+async fn show_terms(config: &Config, archive: &Arc<Archive>, declaration: &Declaration) -> anyhow::Result<()> {
+    let actor = Actor::command_line();
+    let existing = archive.preview_apply(&actor, declaration, Some(Reach::Existing)).await?;
     existing.changed_terms.iter().for_each(|line| say(line));
     let rotation = Rotation::new(Arc::clone(archive), config.rotation.clone());
-    match archive.preview_apply(&Actor::command_line(), declaration, Reach::New).await {
+    match archive.preview_apply(&actor, declaration, Some(Reach::New)).await {
         Ok(new) => show_plan("--for new", &rotation.plan_by(new.rules, &mut |_| ()).await?),
         Err(error) => say(&format!("--for new: not possible: {error}")),
     }
-    show_plan("--for existing", &rotation.plan_by(existing.rules.clone(), &mut |_| ()).await?);
+    show_plan("--for existing", &rotation.plan_by(existing.rules, &mut |_| ()).await?);
     Ok(())
 }
 

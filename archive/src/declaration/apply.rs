@@ -312,7 +312,7 @@ impl Archive {
 }
 
 /// Notes that something of the entry changed that is not in its own row, unless it is noted already.
-fn note_changed(changes: &mut Vec<Change>, kind: &'static str, name: &str) {
+pub(super) fn note_changed(changes: &mut Vec<Change>, kind: &'static str, name: &str) {
     if !changes.iter().any(|change| change.kind == kind && change.name == name) {
         changes.push(Change { what: "changed", kind, name: name.to_owned() });
     }

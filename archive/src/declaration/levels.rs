@@ -1,14 +1,17 @@
 //! Limits that are declared: of tiers, PBXs, tenants and resellers, whether they agree with each other, and whom a change
 //! of them reaches.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::{DeclaredPbx, DeclaredReseller, DeclaredTenant, DeclaredTier, Reach};
+use super::{Change, DeclaredPbx, DeclaredReseller, DeclaredTenant, DeclaredTier, Reach};
 use crate::Archive;
 use crate::db::{Tx, Value, params};
 use crate::error::{Error, Result};
 use crate::id::{PbxId, PolicyId};
-use crate::levels::{Kept, Level, LevelLimits, Measure, PbxRules, Quota, Rules, kept_in};
+use crate::levels::{Level, LevelLimits, Measure, PbxRules, Quota, Rules, kept_in};
+
+/// The migration that brought former terms.
+pub(crate) const KNOWS_FORMER_TERMS: i64 = 6;
 
 /// What an entry says of limits.
 #[derive(Clone, Copy, Debug)]
@@ -123,36 +126,72 @@ impl Archive {
 
     /// Has a change of days reach whom it is to reach. A quota is of everything that is kept, so one that is exceeded
     /// already cannot be for new recordings only.
-    pub(super) async fn settle_terms(&self, tx: &mut Tx, before: &Rules, after: &Rules, reach: Reach) -> Result<()> {
-        let now = self.clock.now();
+    pub(super) async fn settle_terms(
+        &self,
+        tx: &mut Tx,
+        before: &Rules,
+        after: &Rules,
+        reach: Option<Reach>,
+        declared: &HashSet<&str>,
+        changes: &mut Vec<Change>,
+    ) -> Result<()> {
         let was: HashMap<PbxId, &PbxRules> = before.pbxs.iter().map(|it| (it.place.pbx, it)).collect();
         for it in &after.pbxs {
-            let Some(was) = was.get(&it.place.pbx).filter(|was| was.place.days != it.place.days) else { continue };
+            let Some(was) = was.get(&it.place.pbx) else { continue };
+            let (pbx, changed) = (it.place.pbx, was.place.days != it.place.days);
             match reach {
-                Reach::Existing => {
-                    tx.execute("DELETE FROM former_terms WHERE pbx_id = $1", params![it.place.pbx]).await?;
-                }
-                Reach::New => {
-                    tx.execute(
-                        "INSERT INTO former_terms (pbx_id, archived_before, days) VALUES ($1, $2, $3)
-                         ON CONFLICT (pbx_id, archived_before) DO NOTHING",
-                        params![it.place.pbx, now, was.place.days.map(i64::from)],
-                    )
-                    .await?;
+                Some(Reach::New) if changed => self.keep_former_terms(tx, was).await?,
+                Some(Reach::New) => {}
+                Some(Reach::Existing) | None => {
+                    let asked = reach.is_some() && declared.contains(it.place.code.as_str());
+                    if changed || asked {
+                        let ended = tx.execute("DELETE FROM former_terms WHERE pbx_id = $1", params![pbx]).await?;
+                        if ended > 0 {
+                            super::apply::note_changed(changes, "PBX", &it.place.code);
+                        }
+                    }
                 }
             }
         }
-        if reach == Reach::New {
+        if reach == Some(Reach::New) {
             check_new_quotas(tx, before, after).await?;
         }
+        Ok(())
+    }
+
+    /// What the PBX has archived is kept as it was to be. Programs that do not know former terms would let it go: they may
+    /// no longer work on this catalogue.
+    async fn keep_former_terms(&self, tx: &mut Tx, was: &PbxRules) -> Result<()> {
+        // Never before what is there: a clock that was ahead then must not exchange one promise for another.
+        let last = was.former.last().map(|terms| terms.archived_before);
+        let archived_before = last.map_or(self.clock.now(), |last| last.max(self.clock.now()));
+        tx.execute(
+            "INSERT INTO former_terms (pbx_id, archived_before, days) VALUES ($1, $2, $3)
+             ON CONFLICT (pbx_id, archived_before) DO NOTHING",
+            params![was.place.pbx, archived_before, was.place.days.map(i64::from)],
+        )
+        .await?;
+        tx.execute(
+            "UPDATE compatibility SET compatible_from = $1 WHERE compatible_from < $1",
+            params![KNOWS_FORMER_TERMS],
+        )
+        .await?;
         Ok(())
     }
 }
 
 async fn check_new_quotas(tx: &mut Tx, before: &Rules, after: &Rules) -> Result<()> {
-    let had: HashMap<Level, Quota> = quotas(before).map(|(level, _, quota)| (level, quota)).collect();
-    for (level, code, quota) in quotas(after) {
-        if had.get(&level) == Some(&quota) {
+    let had: HashMap<Level, (&str, Quota)> = quotas(before).collect();
+    // Who came from another reseller counts to its quota, which is as good as new to it.
+    let of: HashMap<PbxId, Level> =
+        before.pbxs.iter().map(|it| (it.place.pbx, Level::Reseller(it.place.reseller))).collect();
+    let grown: HashSet<Level> = (after.pbxs.iter())
+        .map(|it| (it.place.pbx, Level::Reseller(it.place.reseller)))
+        .filter(|(pbx, reseller)| of.get(pbx).is_some_and(|was| was != reseller))
+        .map(|(_, reseller)| reseller)
+        .collect();
+    for (level, (code, quota)) in quotas(after) {
+        if had.get(&level).is_some_and(|had| had.1 == quota) && !grown.contains(&level) {
             continue;
         }
         let kept = kept_in(tx, level).await?;
@@ -169,9 +208,9 @@ async fn check_new_quotas(tx: &mut Tx, before: &Rules, after: &Rules) -> Result<
     Ok(())
 }
 
-fn quotas(rules: &Rules) -> impl Iterator<Item = (Level, &str, Quota)> {
-    let pbxs = rules.pbxs.iter().map(|it| (Level::Pbx(it.place.pbx), it.place.code.as_str(), it.place.quota));
-    pbxs.chain(rules.levels.iter().map(|it| (it.level, it.code.as_str(), it.quota)))
+fn quotas(rules: &Rules) -> impl Iterator<Item = (Level, (&str, Quota))> {
+    let pbxs = rules.pbxs.iter().map(|it| (Level::Pbx(it.place.pbx), (it.place.code.as_str(), it.place.quota)));
+    pbxs.chain(rules.levels.iter().map(|it| (it.level, (it.code.as_str(), it.quota))))
 }
 
 /// `12 bytes`, `3.5 minutes`, `7 recordings`.
@@ -245,29 +284,55 @@ fn check_sold(rules: &Rules, reseller: &LevelLimits, measure: Measure, has: u64)
     )))
 }
 
-/// What changed for PBXs that keep something, and for levels: a line each, for who must choose whom it reaches.
-pub(super) fn describe_changes(before: &Rules, after: &Rules, kept: &HashMap<PbxId, Kept>) -> Vec<String> {
-    let days = |days: Option<u32>| days.map_or("for ever".to_owned(), |days| format!("{days} days"));
+/// What changed for PBXs that keep something, and for their levels: a line each, for who must choose whom it reaches.
+pub(super) fn describe_changes(before: &Rules, after: &Rules, keeping: &HashSet<PbxId>) -> Vec<String> {
+    let was: HashMap<PbxId, &PbxRules> = before.pbxs.iter().map(|it| (it.place.pbx, it)).collect();
     let mut lines = Vec::new();
-    for it in after.pbxs.iter().filter(|it| kept.contains_key(&it.place.pbx)) {
-        let Some(was) = before.pbxs.iter().find(|was| was.place.pbx == it.place.pbx) else { continue };
-        if was.place.days != it.place.days {
-            lines.push(format!("PBX {}: {} → {}", it.place.code, days(was.place.days), days(it.place.days)));
+    let mut owners = HashSet::new();
+    for it in after.pbxs.iter().filter(|it| keeping.contains(&it.place.pbx)) {
+        owners.extend([Level::Tenant(it.place.tenant), Level::Reseller(it.place.reseller)]);
+        let Some(was) = was.get(&it.place.pbx) else { continue };
+        let code = &it.place.code;
+        if (was.place.days, &was.former) != (it.place.days, &it.former) {
+            lines.push(format!("PBX {code}: {} → {}", terms(was), terms(it)));
+        }
+        if was.place.reseller != it.place.reseller {
+            lines.push(format!("PBX {code}: counts to the quotas of another reseller"));
+        }
+        owners.extend([Level::Tenant(was.place.tenant), Level::Reseller(was.place.reseller)]);
+    }
+    let keeps = |level: &Level| match level {
+        Level::Pbx(pbx) => keeping.contains(pbx),
+        level => owners.contains(level),
+    };
+    let (had, has): (HashMap<_, _>, HashMap<_, _>) = (quotas(before).collect(), quotas(after).collect());
+    let mut changed: Vec<(&str, String)> = Vec::new();
+    for (level, (code, _)) in has.iter().chain(had.iter().filter(|(level, _)| !has.contains_key(level))) {
+        let (was, is) = (had.get(level).map(|it| it.1), has.get(level).map(|it| it.1));
+        if keeps(level) && was.unwrap_or_default() != is.unwrap_or_default() {
+            changed.push((code, format!("{code}: {} → {}", show(was), show(is))));
         }
     }
-    let had: HashMap<Level, Quota> = quotas(before).map(|(level, _, quota)| (level, quota)).collect();
-    for (level, code, quota) in quotas(after) {
-        let before = had.get(&level).copied().unwrap_or_default();
-        let is_empty = matches!(level, Level::Pbx(pbx) if !kept.contains_key(&pbx));
-        if quota == before || is_empty {
-            continue;
-        }
-        let show = |quota: Quota| {
-            let parts: Vec<String> =
-                Measure::ALL.iter().filter_map(|&it| quota.of(it).map(|most| amount(it, most))).collect();
-            if parts.is_empty() { "no quota".to_owned() } else { parts.join(", ") }
-        };
-        lines.push(format!("{code}: {} → {}", show(before), show(quota)));
-    }
+    changed.sort();
+    lines.extend(changed.into_iter().map(|(_, line)| line));
     lines
+}
+
+/// `60 days; 365 days for what was archived before 2026-11-21`.
+fn terms(rules: &PbxRules) -> String {
+    let days = |days: Option<u32>| days.map_or("for ever".to_owned(), |days| format!("{days} days"));
+    let former = rules.former.iter().rev().map(|it| {
+        format!(
+            "; {} for what was archived before {}",
+            days(it.days),
+            it.archived_before.timestamp().strftime("%Y-%m-%d")
+        )
+    });
+    std::iter::once(days(rules.place.days)).chain(former).collect()
+}
+
+fn show(quota: Option<Quota>) -> String {
+    let quota = quota.unwrap_or_default();
+    let parts: Vec<String> = Measure::ALL.iter().filter_map(|&it| quota.of(it).map(|most| amount(it, most))).collect();
+    if parts.is_empty() { "no quota".to_owned() } else { parts.join(", ") }
 }

@@ -39,6 +39,10 @@ impl Archive {
         if *self.organisation.lock().unwrap_or_else(std::sync::PoisonError::into_inner) == Some(hash) {
             return Ok(false);
         }
+        // First which tables follow, and how many rows: whoever replays it knows what is no longer there. The program before
+        // takes it for the row of a table that it does not know.
+        let head = json!({ "table": "", "tables": ORGANISATION, "rows": entries.len() });
+        entries.insert(0, head);
         self.journal(JournalKind::Organisation, &entries).await?;
         *self.organisation.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(hash);
         Ok(true)

@@ -213,7 +213,7 @@ impl Archive {
                 identity(pbx, core_server, "", &call_ref, Leg::Mixed, hash),
                 tier,
                 Vec::<u8>::new(),
-                now
+                key.object.instant()
             ],
         )
         .await?;

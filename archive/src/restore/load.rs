@@ -176,6 +176,17 @@ pub(super) async fn settle(tx: &mut Tx, catalogue: CatalogueId, stores: &[Arc<St
     Ok(())
 }
 
+/// Programs that do not know former terms would let go what is kept by them.
+pub(super) async fn keep_out_who_does_not_know_the_rules(tx: &mut Tx) -> Result<()> {
+    tx.execute(
+        "UPDATE compatibility SET compatible_from = $1
+         WHERE compatible_from < $1 AND EXISTS (SELECT 1 FROM former_terms)",
+        params![crate::declaration::KNOWS_FORMER_TERMS],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Makes usage the sum of what there is.
 pub(super) async fn count_usage_anew(tx: &mut Tx) -> Result<()> {
     tx.execute("DELETE FROM usage", params![]).await?;
@@ -199,12 +210,16 @@ pub(super) async fn count_usage_anew(tx: &mut Tx) -> Result<()> {
     tx.execute("DELETE FROM usage_audio", params![]).await?;
     tx.execute(
         "INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
-         SELECT pbx_id, tier_id,
-                CASE WHEN state = 'expired' THEN 'grace' WHEN guarded = 1 THEN 'guarded' ELSE 'live' END,
-                tenant_id, count(*), SUM(duration_ms)
-         FROM recordings
-         WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
-         GROUP BY 1, 2, 3, 4",
+         SELECT counted.pbx_id, counted.tier_id, counted.class, p.tenant_id, counted.n, counted.audio_ms
+         FROM (
+             SELECT pbx_id, tier_id,
+                    CASE WHEN state = 'expired' THEN 'grace' WHEN guarded = 1 THEN 'guarded' ELSE 'live' END AS class,
+                    count(*) AS n, SUM(duration_ms) AS audio_ms
+             FROM recordings
+             WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
+             GROUP BY 1, 2, 3
+         ) counted
+         JOIN pbxs p ON p.id = counted.pbx_id",
         params![],
     )
     .await?;

@@ -27,6 +27,18 @@ use crate::words::{CopyReason, Outcome, SourceState};
 /// attempt at one that is there.
 pub(super) type Told = HashMap<RecordingId, Option<(Arc<Store>, Part)>>;
 
+/// Tables of which a row that is not there means as much as one that is: no limit, no former terms.
+const RULES: [&str; 3] = ["former_terms", "limits", "policies"];
+
+/// The tables of rules of which the entries tell every row: what else a backup has of them was taken away since.
+fn rules_told_whole(entries: &[Json]) -> impl Iterator<Item = &'static str> {
+    let head = entries.first().map_or(&Json::Null, |entry| &entry["tables"]);
+    let is_whole = entries.first().is_some_and(|head| head["rows"].as_u64() == Some(entries.len() as u64 - 1));
+    RULES.into_iter().filter(move |table| {
+        is_whole && head.as_array().is_some_and(|tables| tables.iter().any(|it| it.as_str() == Some(table)))
+    })
+}
+
 /// The end of time.
 const END: Instant = Instant::from_millis(i64::MAX);
 
@@ -70,13 +82,23 @@ impl Archive {
         let parts = self.journal_parts(from, JournalKind::Organisation, snapshot_at).await?;
         let Some((store, part)) = parts.last() else { return Ok(()) };
         let schema = Schema::read(&self.db).await?;
+        let entries = self.read_entries(store, part, restored).await?;
         let mut tx = self.db.begin().await?;
-        for entry in self.read_entries(store, part, restored).await? {
+        for table in rules_told_whole(&entries) {
+            tx.execute(format!("DELETE FROM {table}"), params![]).await?;
+        }
+        for entry in entries {
             let (table, row): (String, _) = (field(&entry, "table")?, entry["row"].as_object());
             let Some(row) = row.filter(|_| crate::backup::ORGANISATION.contains(&table.as_str())) else { continue };
             let (columns, values): (Vec<String>, Vec<Json>) = row.iter().map(|(k, v)| (k.clone(), v.clone())).unzip();
             let news: Vec<String> = columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
-            let key = if table == "pbx_aliases" { "core_server_id, token" } else { "id" };
+            let key = match table.as_str() {
+                "pbx_aliases" => "core_server_id, token",
+                "policies" => "pbx_id",
+                "limits" => "owner_id",
+                "former_terms" => "pbx_id, archived_before",
+                _ => "id",
+            };
             let conflict = format!("ON CONFLICT ({key}) DO UPDATE SET {}", news.join(", "));
             schema.insert(&mut tx, &table, &columns, &[Json::Array(values)], &conflict).await?;
         }
@@ -201,7 +223,7 @@ impl Archive {
                 self.enter_source(&mut tx, facts, at).await?;
                 self.enter_object(&mut tx, facts).await?;
                 let delivery = self.delivery_of(&mut tx, facts, place).await?;
-                self.insert_recording(&mut tx, &delivery, identity, Some(CopyReason::Copy)).await?;
+                self.insert_recording(&mut tx, &delivery, identity, Some(CopyReason::Copy), at).await?;
                 restored.recordings += 1;
             }
         }

@@ -115,6 +115,7 @@ macro_rules! catalogue_suite {
             a_deep_verification_that_was_cut_off_goes_on_where_it_was,
             backups_are_kept_by_number_and_the_journal_as_long_as_one_needs_it,
             a_lost_catalogue_comes_back_with_all_that_happened_since_the_backup,
+            rules_come_back_as_they_were_last_and_those_that_were_taken_away_do_not,
             nothing_goes_after_a_restore_until_an_operator_has_confirmed_it,
             the_lost_catalogue_is_refused_where_another_was_restored,
             what_was_purged_after_the_backup_does_not_come_back,

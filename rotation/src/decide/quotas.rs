@@ -2,12 +2,13 @@
 //! and in what must be exceeded for it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use archive::{
-    Bound, Candidate, ExpiryReason, Instant, Kept, Level, LevelLimits, Measure, PbxId, Quota, RecordingId, TenantId,
+    Bound, Candidate, ExpiryReason, Instant, Kept, Level, LevelLimits, Measure, Quota, RecordingId, TenantId,
 };
 
-use super::{BATCH, Decider, EVER, NEVER, Subject, Visit};
+use super::{Act, BATCH, Decider, EVER, NEVER, Subject, Visit, belongs};
 use crate::evict::{Eviction, Next};
 use crate::fair::{self, Member};
 use crate::figures::{Figures, LevelFigures};
@@ -27,13 +28,6 @@ struct Cause<'a> {
     of: Option<&'a str>,
     measure: Measure,
     quota: u64,
-}
-
-/// A recording that goes, whose it is, and by how much its quota was exceeded before.
-struct Going {
-    subject: usize,
-    candidate: Candidate,
-    exceeded_by: u64,
 }
 
 impl Decider<'_> {
@@ -98,23 +92,23 @@ impl Decider<'_> {
         most: u64,
         kept: u64,
     ) -> Result<(Eviction, Vec<usize>), Halt> {
-        let mut of_pbx: HashMap<PbxId, Kept> = self.archive.list_kept_by(level.level).await?.into_iter().collect();
-        let mut tenants: Vec<(TenantId, Vec<(usize, Member)>)> = Vec::new();
-        for (n, subject) in self.subjects.iter().enumerate() {
+        let of_pbx = match self.act {
+            Act::Show => HashMap::new(),
+            Act::Expire { .. } => self.archive.list_kept_by(Some(level.level)).await?,
+        };
+        let mut tenants: HashMap<TenantId, Vec<(usize, Member)>> = HashMap::new();
+        for (n, subject) in self.subjects.iter().enumerate().filter(|(_, subject)| belongs(subject, level.level)) {
             let place = &subject.rules.place;
-            let belongs = match level.level {
-                Level::Pbx(pbx) => place.pbx == pbx,
-                Level::Tenant(tenant) => place.tenant == tenant,
-                Level::Reseller(reseller) => place.reseller == reseller,
+            let kept = match self.act {
+                Act::Show => self.shown_kept(subject),
+                Act::Expire { .. } => of_pbx.get(&place.pbx).copied().unwrap_or_default(),
             };
-            let Some(mut kept) = of_pbx.remove(&place.pbx).filter(|_| belongs) else { continue };
-            kept.remove(subject.shown);
             let member = Member { kept: kept.of(measure), own: place.quota.of(measure) };
-            match tenants.iter_mut().find(|(tenant, _)| *tenant == place.tenant) {
-                Some((_, members)) => members.push((n, member)),
-                None => tenants.push((place.tenant, vec![(n, member)])),
-            }
+            tenants.entry(place.tenant).or_default().push((n, member));
         }
+        // Always in the same order, so that a plan and a run share out alike to the last byte.
+        let mut tenants: Vec<_> = tenants.into_iter().collect();
+        tenants.sort_by_key(|(_, members)| members[0].0);
         let quota_of = |tenant| self.levels_quota(Level::Tenant(tenant)).and_then(|quota| quota.of(measure));
         let tenant_members: Vec<Member> = tenants
             .iter()
@@ -143,7 +137,8 @@ impl Decider<'_> {
         Ok((eviction, members))
     }
 
-    /// Has the oldest go of those members, window by window, until enough is gone.
+    /// Has the oldest go of those members, window by window, until enough is gone. A member that fails is left out, and its
+    /// failure is in its figures.
     async fn evict(
         &mut self,
         mut eviction: Eviction,
@@ -153,79 +148,91 @@ impl Decider<'_> {
         visit: Visit<'_>,
     ) -> Result<Figures, Halt> {
         let page = (AHEAD / (members.len() as u32).max(1)).clamp(LEAST_AHEAD, BATCH);
-        let mut after: Vec<_> = members.iter().map(|&n| self.subjects[n].after).collect();
+        // Several of each member, so that each transaction has some.
+        let size = (BATCH as usize).max(members.len() * LEAST_AHEAD as usize);
+        let mut after = vec![None; members.len()];
         let mut figures = Figures::default();
         loop {
-            pulse.beat().await?;
-            let mut window: Vec<(usize, Going)> = Vec::new();
-            while window.len() < BATCH as usize {
+            let mut window: Vec<(usize, Candidate, u64)> = Vec::new();
+            while window.len() < size {
                 match eviction.next() {
                     Next::End => break,
                     Next::Load(member) => {
-                        let brought = self.page_of(members[member], &mut after[member], page).await?;
-                        eviction.bring(member, brought);
+                        pulse.beat().await?;
+                        match self.page_of(members[member], &mut after[member], page, pulse).await {
+                            Ok(brought) => eviction.bring(member, brought),
+                            Err(Halt::Step(error)) => self.give_up(&mut eviction, member, members[member], &error),
+                            Err(halt) => return Err(halt),
+                        }
                     }
-                    Next::Take { member, candidate, exceeded_by } => {
-                        window.push((member, Going { subject: members[member], candidate, exceeded_by }));
-                    }
+                    Next::Take { member, candidate, exceeded_by } => window.push((member, candidate, exceeded_by)),
                 }
             }
             if window.is_empty() {
                 return Ok(figures);
             }
-            // Which go is settled; they go PBX by PBX, in one transaction each.
-            let mut order: Vec<usize> = Vec::new();
-            for (member, _) in &window {
-                if !order.contains(member) {
-                    order.push(*member);
-                }
-            }
-            let mut all_went = true;
-            for member in order {
+            let mut short = Vec::new();
+            for (member, going) in by_member(window) {
+                pulse.beat().await?;
                 let subject = members[member];
-                let going = window.iter().filter(|(of, _)| *of == member).map(|(_, going)| going);
                 let planned: Vec<PlannedExpiry> =
-                    going.map(|it| self.planned(it.subject, &it.candidate, cause.rule(it.exceeded_by))).collect();
-                let many = planned.len() as u64;
+                    going.iter().map(|(it, exceeded_by)| self.planned(subject, it, cause.rule(*exceeded_by))).collect();
                 let bounds = eviction.bounds_of(member);
-                if let Some(last) = window.iter().rev().find(|(of, _)| *of == member) {
-                    self.subjects[subject].after = Some((last.1.candidate.retain_from, last.1.candidate.id));
-                }
-                let gone = self.act_on(subject, planned, cause.reason, &bounds, visit).await?;
-                self.subjects[subject].figures.add(cause.reason, gone);
-                figures.add(gone);
-                all_went &= gone.recordings == many;
-            }
-            if !all_went {
-                // Some were held since they were listed: others go in their place.
-                let mut kept = HashMap::new();
-                for bound in (0..members.len()).flat_map(|member| eviction.bounds_of(member)) {
-                    if !kept.contains_key(&bound.level) {
-                        kept.insert(bound.level, self.kept(bound.level).await?);
+                let mut gone = Figures::default();
+                for batch in planned.chunks(BATCH as usize) {
+                    match self.act_on(subject, batch.to_vec(), cause.reason, &bounds, visit).await {
+                        Ok(went) => gone.add(went),
+                        Err(error) => {
+                            self.give_up(&mut eviction, member, subject, &error);
+                            break;
+                        }
                     }
                 }
-                eviction.correct(|bound| kept.get(&bound.level).map(|kept| kept.of(bound.measure)));
+                self.subjects[subject].figures.add(cause.reason, gone);
+                figures.add(gone);
+                if gone.recordings < planned.len() as u64 {
+                    short.push(member);
+                }
             }
+            // Some were held since they were listed: others go in their place.
+            let mut kept = HashMap::new();
+            for bound in short.into_iter().flat_map(|member| eviction.bounds_of(member)) {
+                if let Entry::Vacant(entry) = kept.entry(bound.level) {
+                    entry.insert(self.kept(bound.level).await?);
+                }
+            }
+            eviction.correct(|bound| kept.get(&bound.level).map(|kept| kept.of(bound.measure)));
         }
     }
 
-    /// The next recordings of a PBX that a quota may ask for: none that its days have taken already.
+    fn give_up(&mut self, eviction: &mut Eviction, member: usize, subject: usize, error: &archive::Error) {
+        let subject = &mut self.subjects[subject];
+        let pbx = subject.rules.place.pbx;
+        tracing::error!(pbx.id = %pbx, "failed to rotate PBX {pbx}: {error}");
+        subject.figures.failure = Some(error.to_string());
+        eviction.give_up(member);
+    }
+
+    /// The next recordings of a PBX that a quota may ask for: none that its days have taken already, or a plan has shown.
     async fn page_of(
         &self,
         subject: usize,
         after: &mut Option<(Instant, RecordingId)>,
-        page: u32,
-    ) -> archive::Result<Vec<Candidate>> {
-        let Subject { rules, terms, .. } = &self.subjects[subject];
+        mut page: u32,
+        pulse: &mut Pulse<'_>,
+    ) -> Result<Vec<Candidate>, Halt> {
+        let Subject { rules, terms, shown_by_quota, .. } = &self.subjects[subject];
         loop {
             let archived = NEVER..self.archived_before;
             let mut brought = self.archive.list_expirable(rules.place.pbx, EVER, archived, *after, page).await?;
             let Some(last) = brought.last() else { return Ok(brought) };
             *after = Some((last.retain_from, last.id));
-            brought.retain(|it| !terms.iter().any(|term| term.is_due(it)));
+            brought.retain(|it| !shown_by_quota.contains(&it.id) && !terms.iter().any(|term| term.is_due(it)));
             if !brought.is_empty() {
                 return Ok(brought);
             }
+            pulse.beat().await?;
+            page = BATCH;
         }
     }
 
@@ -239,6 +246,20 @@ impl Cause<'_> {
         let Self { reason, of, measure, quota } = *self;
         Rule::quota(reason, of.map(str::to_owned), measure, quota, exceeded_by)
     }
+}
+
+/// What goes of each member, in the order in which the first of each goes.
+fn by_member(window: Vec<(usize, Candidate, u64)>) -> Vec<(usize, Vec<(Candidate, u64)>)> {
+    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut parts: Vec<(usize, Vec<(Candidate, u64)>)> = Vec::new();
+    for (member, candidate, exceeded_by) in window {
+        let place = *places.entry(member).or_insert_with(|| {
+            parts.push((member, Vec::new()));
+            parts.len() - 1
+        });
+        parts[place].1.push((candidate, exceeded_by));
+    }
+    parts
 }
 
 /// The quotas that there are.

@@ -12,7 +12,7 @@ async fn declare(t: &TestArchive, reach: Reach, change: impl Fn(&mut Declaration
     // Secrets that are there already need no hashing.
     (declaration.users, declaration.ftp_accounts) = (vec![], vec![]);
     change(&mut declaration);
-    t.archive.apply_for(&Actor::command_line(), &declaration, reach).await.map(|_| ())
+    t.archive.apply_for(&Actor::command_line(), &declaration, Some(reach)).await.map(|_| ())
 }
 
 /// Days and quotas of the fixture's tiers and PBXs would get in the way.
@@ -161,7 +161,7 @@ async fn point_1_changed_days_are_for_new_recordings_only_or_for_existing_ones_t
         let mut changed = t.declaration();
         (changed.users, changed.ftp_accounts) = (vec![], vec![]);
         days(10)(&mut changed);
-        let preview = t.archive.preview_apply(&Actor::command_line(), &changed, reach).await.unwrap();
+        let preview = t.archive.preview_apply(&Actor::command_line(), &changed, Some(reach)).await.unwrap();
         assert_eq!(preview.changed_terms, ["PBX acme: 30 days → 10 days"]);
         declare(&t, reach, days(10)).await.unwrap();
         assert_eq!(t.archive.list_rules().await.unwrap(), preview.rules);
@@ -205,6 +205,87 @@ async fn point_1_recordings_under_former_terms_go_by_a_quota_all_the_same() {
     assert_eq!(ids(&items), [early, late[0], late[1]]);
     assert_eq!(items[0].rule, Rule::Days { days: 10 });
     assert!(items[1..].iter().all(|it| matches!(it.rule, Rule::Quota(_))));
+    t.finish().await;
+}
+
+#[tokio::test]
+async fn point_1_a_change_is_asked_about_whoever_it_concerns_and_whatever_their_recordings_count_as() {
+    let t = TestArchive::start().await;
+    let days =
+        |days| move |it: &mut Declaration| it.pbxs.iter_mut().find(|it| it.code == "acme").unwrap().days = Some(days);
+    let changed_terms = async |change: &dyn Fn(&mut Declaration)| {
+        let mut declaration = t.declaration();
+        (declaration.users, declaration.ftp_accounts) = (vec![], vec![]);
+        change(&mut declaration);
+        let preview = t.archive.preview_apply(&Actor::command_line(), &declaration, None).await.unwrap();
+        (preview.changed_terms, preview.rules)
+    };
+    declare(&t, Reach::Existing, days(30)).await.unwrap();
+    let quota = |it: &mut Declaration| {
+        days(30)(it);
+        it.tenants.iter_mut().find(|it| it.code == "acme").unwrap().quota = Some(1);
+        it.resellers.iter_mut().find(|it| it.code == "south").unwrap().quota = Some(1);
+    };
+    assert_eq!(changed_terms(&days(10)).await.0, Vec::<String>::new(), "nothing is kept yet");
+    assert_eq!(changed_terms(&quota).await.0, Vec::<String>::new());
+
+    // Older than its core server's enrolment: it counts to no quota yet, and is kept all the same.
+    record_at(&t, "acme", "guarded", t.now().minus(40 * DAY), 10).await;
+    assert_eq!(changed_terms(&days(10)).await.0, ["PBX acme: 30 days → 10 days"]);
+    assert_eq!(changed_terms(&quota).await.0, ["acme: no quota → 1 bytes"]);
+
+    // A tenant that comes to another reseller counts to its quota; what that means is shown before it happens.
+    let mut live = Vec::new();
+    for n in 0..4_u32 {
+        live.push(record(&t, "acme", &n.to_string(), 1000).await);
+    }
+    t.clock.advance(8 * DAY);
+    let full = |it: &mut Declaration| {
+        days(30)(it);
+        it.resellers.iter_mut().find(|it| it.code == "south").unwrap().quota = Some(2500);
+    };
+    declare(&t, Reach::Existing, full).await.unwrap();
+    let moved = |it: &mut Declaration| {
+        full(it);
+        it.tenants.iter_mut().find(|it| it.code == "acme").unwrap().reseller = "south".to_owned();
+    };
+    let (lines, rules) = changed_terms(&moved).await;
+    assert_eq!(lines, ["PBX acme: counts to the quotas of another reseller"]);
+    assert!(declare(&t, Reach::New, moved).await.is_err(), "it is full at once");
+    let (rotation, mut shown) = (rotation(&t), Vec::new());
+    rotation.plan_by(rules, &mut |it| shown.push(it.clone())).await.unwrap();
+    declare(&t, Reach::Existing, moved).await.unwrap();
+    assert_eq!(shown, rotated_as_planned(&rotation).await);
+    assert_eq!(ids(&shown), live[..2]);
+    t.finish().await;
+}
+
+#[tokio::test]
+async fn point_1_who_says_for_existing_ends_former_terms_and_who_says_nothing_does_not() {
+    let t = TestArchive::start().await;
+    let days =
+        |days| move |it: &mut Declaration| it.pbxs.iter_mut().find(|it| it.code == "acme").unwrap().days = Some(days);
+    declare(&t, Reach::Existing, days(30)).await.unwrap();
+    record(&t, "acme", "one", 10).await;
+    t.clock.advance(DAY);
+    declare(&t, Reach::New, days(365)).await.unwrap();
+    let former = async || {
+        let rules = t.archive.list_rules().await.unwrap();
+        rules.pbxs.iter().find(|it| it.place.code == "acme").unwrap().former.len()
+    };
+    let mut same = t.declaration();
+    (same.users, same.ftp_accounts) = (vec![], vec![]);
+    days(365)(&mut same);
+    let actor = Actor::command_line();
+    assert_eq!(t.archive.apply(&actor, &same).await.unwrap(), vec![]);
+    assert_eq!(former().await, 1);
+    let preview = t.archive.preview_apply(&actor, &same, Some(Reach::Existing)).await.unwrap();
+    assert_eq!(
+        preview.changed_terms,
+        ["PBX acme: 365 days; 30 days for what was archived before 2026-11-22 → 365 days"]
+    );
+    assert_eq!(t.archive.apply_for(&actor, &same, Some(Reach::Existing)).await.unwrap().len(), 1);
+    assert_eq!(former().await, 0);
     t.finish().await;
 }
 

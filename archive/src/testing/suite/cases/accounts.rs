@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::db::params;
 use crate::testing::TestArchive;
-use crate::{Actor, Declaration, Error, Reach, Scope};
+use crate::{Actor, Declaration, Error, Scope};
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -22,7 +22,7 @@ pub async fn applying_twice_changes_nothing_and_a_bad_entry_changes_nothing_at_a
         changes.iter().map(|it| format!("{} {} {}", it.what, it.kind, it.name)).collect::<Vec<_>>()
     };
     let expected = ["changed tenant acme", "changed PBX cobalt"];
-    assert_eq!(names(&t.archive.preview_apply(&actor, &changed, Reach::Existing).await.unwrap().changes), expected);
+    assert_eq!(names(&t.archive.preview_apply(&actor, &changed, None).await.unwrap().changes), expected);
     assert_eq!(names(&t.archive.apply(&actor, &changed).await.unwrap()), expected);
     assert_eq!(t.archive.apply(&actor, &changed).await.unwrap(), vec![]);
 
@@ -64,16 +64,13 @@ pub async fn a_change_of_retention_or_of_an_alias_is_previewed_and_audited(t: Te
     changed.core_servers[0].aliases.insert("acme.example".to_owned(), "acme".to_owned());
     let names = |changes: &[crate::Change]| changes.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
     let audited = t.audited("apply").await.len();
-    assert_eq!(
-        names(&t.archive.preview_apply(&actor, &changed, Reach::Existing).await.unwrap().changes),
-        ["acme", "core-1"]
-    );
+    assert_eq!(names(&t.archive.preview_apply(&actor, &changed, None).await.unwrap().changes), ["acme", "core-1"]);
     assert_eq!(names(&t.archive.apply(&actor, &changed).await.unwrap()), ["acme", "core-1"]);
     assert_eq!(t.audited("apply").await.len(), audited + 1);
     assert_eq!(t.archive.apply(&actor, &changed).await.unwrap(), vec![]);
     // Another tenant's recordings from now on: the operator must be told.
     changed.core_servers[0].aliases.insert("acme.example".to_owned(), "cobalt".to_owned());
-    assert_eq!(names(&t.archive.preview_apply(&actor, &changed, Reach::Existing).await.unwrap().changes), ["core-1"]);
+    assert_eq!(names(&t.archive.preview_apply(&actor, &changed, None).await.unwrap().changes), ["core-1"]);
     // And back to the days of its tier.
     assert_eq!(names(&t.archive.apply(&actor, &t.declaration()).await.unwrap()), ["acme"]);
     t.finish().await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::testing::{Call, TestArchive};
-use crate::{Actor, Backup, Delivered, Error, ExpiryReason, NewHold, RecordingId, Scope, Wanted};
+use crate::{Actor, Backup, Delivered, Error, ExpiryReason, NewHold, Reach, RecordingId, Scope, Wanted};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -113,6 +113,43 @@ pub async fn a_lost_catalogue_comes_back_with_all_that_happened_since_the_backup
         t.deliver(&Call { started_at: Some(was.started_at), ..call("after", &t) }).await,
         Delivered::Duplicate(after)
     );
+    t.finish().await;
+}
+
+pub async fn rules_come_back_as_they_were_last_and_those_that_were_taken_away_do_not(mut t: TestArchive) {
+    let actor = Actor::command_line();
+    let declared = |days: u32, tenants_quota: Option<u64>, resellers_minutes: Option<u64>| {
+        let mut declaration = t.declaration();
+        (declaration.users, declaration.ftp_accounts) = (vec![], vec![]);
+        declaration.pbxs[0].days = Some(days);
+        declaration.tenants[0].quota = tenants_quota;
+        declaration.resellers[0].minutes = resellers_minutes;
+        declaration
+    };
+    for without_backup in [false, true] {
+        // A quota and former terms that the backup has, and that are taken away after it.
+        t.archive.apply_for(&actor, &declared(40, Some(1 << 40), None), Some(Reach::Existing)).await.unwrap();
+        t.archive.apply_for(&actor, &declared(30, Some(1 << 40), None), Some(Reach::New)).await.unwrap();
+        let old = t.record(&call(&format!("old {without_backup}"), &t)).await;
+        back_up(&t).await;
+        t.clock.advance(HOUR);
+        t.archive.apply_for(&actor, &declared(30, None, Some(600)), Some(Reach::Existing)).await.unwrap();
+        // And some that it does not have.
+        t.archive.apply_for(&actor, &declared(20, None, Some(600)), Some(Reach::New)).await.unwrap();
+        let rules = t.archive.list_rules().await.unwrap();
+        assert_eq!((rules.pbxs[0].former.len(), rules.levels.len()), (1, 1), "{rules:?}");
+        t.archive.journal_organisation().await.unwrap();
+        let archived_at = t.archive.get_recording(Scope::Platform, old).await.unwrap().archived_at;
+
+        t.lose_the_catalogue().await;
+        t.clock.advance(HOUR);
+        t.restore(Wanted { without_backup, ..Wanted::default() }).await.unwrap();
+        assert_eq!(t.archive.list_rules().await.unwrap(), rules, "without a backup: {without_backup}");
+        let restored = t.archive.get_recording(Scope::Platform, old).await.unwrap();
+        assert!(restored.archived_at <= archived_at, "it is under the terms that it was archived under");
+        t.archive.confirm_restore(&actor).await.unwrap();
+        t.clock.advance(HOUR);
+    }
     t.finish().await;
 }
 
