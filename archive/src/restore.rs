@@ -6,6 +6,7 @@
 //! until an operator has confirmed the restore.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value as Json, json};
@@ -118,6 +119,7 @@ impl Archive {
             passwords: Passwords::default(),
             reads: Mutex::default(),
             journal: Journal::default(),
+            audio_settled: AtomicBool::default(),
             organisation: Mutex::default(),
             catalogue: CatalogueId::new(now),
             stores,

@@ -118,8 +118,9 @@ pub async fn a_lost_catalogue_comes_back_with_all_that_happened_since_the_backup
 
 pub async fn rules_come_back_as_they_were_last_and_those_that_were_taken_away_do_not(mut t: TestArchive) {
     let actor = Actor::command_line();
+    let platform = t.declaration();
     let declared = |days: u32, tenants_quota: Option<u64>, resellers_minutes: Option<u64>| {
-        let mut declaration = t.declaration();
+        let mut declaration = platform.clone();
         (declaration.users, declaration.ftp_accounts) = (vec![], vec![]);
         declaration.pbxs[0].days = Some(days);
         declaration.tenants[0].quota = tenants_quota;
