@@ -75,9 +75,8 @@ pub use declaration::{
 };
 pub use delivery::{Delivered, Delivery};
 pub use error::{Error, Result};
-pub use expiry::{Candidate, Expired};
-pub use fail::Operation;
 pub use expiry::{Bound, Candidate, Expired};
+pub use fail::Operation;
 pub use hash::{Sha256, Sha256Hasher};
 pub use holds::{Hold, NewHold};
 pub use id::*;
