@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use archive::testing::{Call, TestArchive};
-use archive::{Direction, Leg, NewSource, Sha256};
+use archive::{Direction, Leg, Level, NewSource, Sha256};
 use futures_util::future::join_all;
 
 use super::fixture::*;
@@ -51,7 +51,7 @@ async fn storm(t: TestArchive) {
         while is_arriving {
             let mut rotating = std::pin::pin!(async {
                 let gone = rotation.rotate_once().await.unwrap().expired.recordings;
-                let used = t.archive.quota_bytes_used(pbx).await.unwrap();
+                let used = t.archive.kept_by(Level::Pbx(pbx)).await.unwrap().stored_bytes;
                 assert!(gone == 0 || used >= QUOTA, "{used} bytes are left: more has gone than must");
                 gone
             });
@@ -67,7 +67,7 @@ async fn storm(t: TestArchive) {
     t.clock.advance(MS);
     let (_, last) = rotated(&rotation).await;
     expired += last.len() as u64;
-    assert_eq!(t.archive.quota_bytes_used(pbx).await.unwrap(), QUOTA, "kept to the byte");
+    assert_eq!(t.archive.kept_by(Level::Pbx(pbx)).await.unwrap().stored_bytes, QUOTA, "kept to the byte");
     assert_eq!(expired, u64::from(RECORDINGS) / 2);
     let counted = usage(&t).await;
     assert_eq!(counted.iter().map(|it| it.recordings).sum::<u64>(), u64::from(RECORDINGS));
