@@ -162,7 +162,8 @@ async fn point_1_changed_days_are_for_new_recordings_only_or_for_existing_ones_t
         (changed.users, changed.ftp_accounts) = (vec![], vec![]);
         days(10)(&mut changed);
         let preview = t.archive.preview_apply(&Actor::command_line(), &changed, Some(reach)).await.unwrap();
-        assert_eq!(preview.changed_terms, ["PBX acme: 30 days → 10 days"]);
+        let former = if early_goes { "" } else { "; 30 days for what was archived before 2026-11-22" };
+        assert_eq!(preview.changed_terms, [format!("PBX acme: 30 days → 10 days{former}")]);
         declare(&t, reach, days(10)).await.unwrap();
         assert_eq!(t.archive.list_rules().await.unwrap(), preview.rules);
         let late = record(&t, "acme", "late", 10).await;
@@ -211,8 +212,12 @@ async fn point_1_recordings_under_former_terms_go_by_a_quota_all_the_same() {
 #[tokio::test]
 async fn point_1_a_change_is_asked_about_whoever_it_concerns_and_whatever_their_recordings_count_as() {
     let t = TestArchive::start().await;
-    let days =
-        |days| move |it: &mut Declaration| it.pbxs.iter_mut().find(|it| it.code == "acme").unwrap().days = Some(days);
+    let days = |days| {
+        move |it: &mut Declaration| {
+            without_own_rules(it);
+            it.pbxs.iter_mut().find(|it| it.code == "acme").unwrap().days = Some(days);
+        }
+    };
     let changed_terms = async |change: &dyn Fn(&mut Declaration)| {
         let mut declaration = t.declaration();
         (declaration.users, declaration.ftp_accounts) = (vec![], vec![]);
