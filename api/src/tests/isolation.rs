@@ -64,7 +64,7 @@ fn ask_with_id(method: &str, login: &str, path: &str, id: &str) -> Request<Body>
 #[tokio::test]
 async fn fault_38_no_route_tells_a_foreign_id_from_one_that_does_not_exist() {
     let http = Http::start().await;
-    let foreign = Foreign::make(&http).await;
+    let foreign = Box::pin(Foreign::make(&http)).await;
     let mut tried = 0;
     for route in ROUTES.iter().filter(|route| route.path.contains("{id}")) {
         for (id, random) in foreign.ids(&http, route.path) {
@@ -97,7 +97,7 @@ async fn fault_38_no_route_tells_a_foreign_id_from_one_that_does_not_exist() {
 #[tokio::test]
 async fn fault_38_no_list_shows_or_admits_anything_foreign() {
     let http = Http::start().await;
-    let foreign = Foreign::make(&http).await;
+    let foreign = Box::pin(Foreign::make(&http)).await;
     let cobalt = http.t.tenant("cobalt").await.id.to_string();
     let place = http.t.place("cobalt").await.pbx.to_string();
     for route in ROUTES.iter().filter(|route| route.method == "GET" && route.needs_token && !route.path.contains('{')) {
@@ -123,7 +123,7 @@ async fn fault_38_no_list_shows_or_admits_anything_foreign() {
 #[tokio::test]
 async fn fault_38_no_body_reaches_anything_foreign() {
     let http = Http::start().await;
-    let foreign = Foreign::make(&http).await;
+    let foreign = Box::pin(Foreign::make(&http)).await;
     let cobalt = http.t.tenant("cobalt").await.id.to_string();
     let random = RecordingId::new(http.t.now()).to_string();
     let hold = |field: &str, value: &str| ("/api/v1/holds", json!({ "matter": "m", field: value }));
