@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Connection, Postgres, SqlSafeStr, Transaction};
 
 use crate::clock::Instant;
 use crate::error::{Error, Result};
@@ -19,6 +19,8 @@ use crate::fail::{Operation, fail_point};
 pub(crate) mod plans;
 mod row;
 pub(crate) mod schema;
+#[cfg(test)]
+mod tests;
 mod tx;
 mod value;
 mod writer;
@@ -243,7 +245,7 @@ impl Db {
         come_by(Operation::Statement)?;
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(begin_whole(pool, "BEGIN").await?),
         })
     }
 
@@ -254,7 +256,7 @@ impl Db {
             // A deferred one: what it sees is fixed by its first read.
             Self::Sqlite { reader, .. } => Tx::SqliteSnapshot(reader.begin().await?),
             Self::Postgres(pool) => {
-                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                Tx::Postgres(begin_whole(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
         })
     }
@@ -268,6 +270,16 @@ impl Db {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// Begins a transaction, also where nobody waits for it any longer: then it is undone at once. sqlx 0.9 knows of a
+/// transaction only when its BEGIN was answered. Given up before that, its connection would go back to the pool with a
+/// transaction open that nobody ends: what others then commit on it would be told as committed, and might never be.
+async fn begin_whole(pool: &PgPool, begin: &'static str) -> Result<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    #[expect(clippy::disallowed_methods, reason = "it ends with one answer; closing the pool waits for its connection")]
+    let begun = tokio::spawn(async move { pool.begin_with(begin).await });
+    Ok(begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
 }
 
 /// Fails when a test has this operation fail: as a connection does that breaks.
