@@ -53,13 +53,11 @@ impl Workers {
         stop: &CancellationToken,
         work: impl FnOnce(&Limits) -> T + Send + 'static,
     ) -> Result<T, GivenUp> {
-        let mut stopping = std::pin::pin!(async {
-            stop.cancelled().await;
-            tokio::time::sleep(self.shutdown_grace).await;
-        });
+        // Nothing is begun once all is told to stop: what is at hand then has the time that there is for itself.
         let place = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(GivenUp::Stopped),
             place = Arc::clone(&self.places).acquire_owned() => place.expect("the semaphore is never closed"),
-            () = &mut stopping => return Err(GivenUp::Stopped),
         };
         let asked_to_end = EndsWhenDropped(Arc::default());
         let deadline = Some(Instant::now() + self.timeout);
@@ -67,6 +65,10 @@ impl Workers {
         let mut working = tokio::task::spawn_blocking(move || {
             let _place = place;
             work(&limits)
+        });
+        let mut stopping = std::pin::pin!(async {
+            stop.cancelled().await;
+            tokio::time::sleep(self.shutdown_grace).await;
         });
         let mut stuck = std::pin::pin!(tokio::time::sleep(self.timeout.saturating_mul(2)));
         loop {
