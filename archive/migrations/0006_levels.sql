@@ -39,8 +39,7 @@ CREATE INDEX usage_audio_by_tenant ON usage_audio (tenant_id);
 CREATE TABLE upkeep (
     name     TEXT   NOT NULL PRIMARY KEY,
     -- Until then it is done again and again.
-    until    BIGINT NOT NULL,
-    done_at  BIGINT NOT NULL
+    until    BIGINT NOT NULL
 );
 
 -- As recordings_by_age, and with it can be told which terms a recording is under.

@@ -41,6 +41,15 @@ pub enum Measure {
 impl Measure {
     /// Every one of them, in the order in which quotas are looked at.
     pub const ALL: [Self; 3] = [Self::Bytes, Self::Audio, Self::Recordings];
+
+    /// So much of it, for people: `12 bytes`, `3.5 minutes`, `7 recordings`.
+    pub fn describe(self, amount: u64) -> String {
+        match self {
+            Self::Bytes => format!("{amount} bytes"),
+            Self::Audio => format!("{} minutes", amount as f64 / 60_000.0),
+            Self::Recordings => format!("{amount} recordings"),
+        }
+    }
 }
 
 /// So much of each measure: what is kept.

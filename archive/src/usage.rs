@@ -144,8 +144,9 @@ impl Key {
 
 /// For how long after an upgrade the program before may still be at work, which does not count audio.
 const BESIDE_EACH_OTHER: Duration = Duration::from_secs(2 * 86_400);
-/// What is counted otherwise than it is, by key; less than nothing is counted too much.
-const DIFFERENCES: &str =
+/// What is counted as audio otherwise than it is, by key: every recording adds to its key, every row of `usage_audio` takes
+/// off. Less than nothing is counted too much.
+pub(crate) const AUDIO_THAT_DIFFERS: &str =
     "SELECT pbx_id, tier_id, class, CAST(SUM(n) AS BIGINT) AS n, CAST(SUM(audio_ms) AS BIGINT) AS audio_ms
      FROM (
          SELECT pbx_id, tier_id,
@@ -159,6 +160,21 @@ const DIFFERENCES: &str =
      ) parts
      GROUP BY pbx_id, tier_id, class
      HAVING SUM(n) <> 0 OR SUM(audio_ms) <> 0";
+
+/// Counts what is not counted as audio; says how many counts differed.
+pub(crate) async fn add_audio_that_differs(tx: &mut Tx) -> Result<u64> {
+    let sql = format!(
+        "INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
+         SELECT d.pbx_id, d.tier_id, d.class, p.tenant_id, d.n, d.audio_ms
+         FROM ({AUDIO_THAT_DIFFERS}) d
+         JOIN pbxs p ON p.id = d.pbx_id
+         ORDER BY d.pbx_id, d.tier_id, d.class
+         ON CONFLICT (pbx_id, tier_id, class) DO UPDATE SET
+             recordings = usage_audio.recordings + excluded.recordings,
+             audio_ms = usage_audio.audio_ms + excluded.audio_ms"
+    );
+    tx.execute(sql, params![]).await
+}
 
 impl Archive {
     /// Settles what is not counted as audio: what was there before an upgrade, and what the program before changes while it
@@ -178,29 +194,14 @@ impl Archive {
             return Ok(0);
         }
         // Looked for by a reader: nearly always there is nothing, and nobody has to wait for it.
-        let differs = self.db.fetch_optional(format!("{DIFFERENCES} LIMIT 1"), params![]).await?.is_some();
+        let differs = self.db.fetch_optional(format!("{AUDIO_THAT_DIFFERS} LIMIT 1"), params![]).await?.is_some();
         let mut settled = 0;
         if differs || until.is_none() {
             let mut tx = self.db.begin().await?;
-            settled = tx
-                .execute(
-                    format!(
-                        "INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
-                         SELECT d.pbx_id, d.tier_id, d.class, p.tenant_id, d.n, d.audio_ms
-                         FROM ({DIFFERENCES}) d
-                         JOIN pbxs p ON p.id = d.pbx_id
-                         ORDER BY d.pbx_id, d.tier_id, d.class
-                         ON CONFLICT (pbx_id, tier_id, class) DO UPDATE SET
-                             recordings = usage_audio.recordings + excluded.recordings,
-                             audio_ms = usage_audio.audio_ms + excluded.audio_ms"
-                    ),
-                    params![],
-                )
-                .await?;
+            settled = add_audio_that_differs(&mut tx).await?;
             tx.execute(
-                "INSERT INTO upkeep (name, until, done_at) VALUES ('usage-audio', $1, $2)
-                 ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at",
-                params![now.plus(BESIDE_EACH_OTHER), now],
+                "INSERT INTO upkeep (name, until) VALUES ('usage-audio', $1) ON CONFLICT (name) DO NOTHING",
+                params![now.plus(BESIDE_EACH_OTHER)],
             )
             .await?;
             tx.commit().await?;

@@ -11,6 +11,7 @@ use crate::id::{ObjectId, RecordingId, SourceId};
 use crate::scope::Actor;
 use crate::scrub::Condition;
 use crate::stores::Store;
+use crate::usage::AUDIO_THAT_DIFFERS;
 
 /// Rows looked at in one statement.
 const BATCH: u32 = 500;
@@ -306,7 +307,8 @@ impl Archive {
         }
         let in_stores: u64 =
             self.db.fetch_one(USAGE_THAT_DIFFERS, params![crate::PbxId::UNASSIGNED]).await?.get("n")?;
-        let differing = in_stores + self.db.fetch_one(AUDIO_THAT_DIFFERS, params![]).await?.get::<u64>("n")?;
+        let sql = format!("SELECT count(*) AS n FROM ({AUDIO_THAT_DIFFERS}) differing");
+        let differing = in_stores + self.db.fetch_one(sql, params![]).await?.get::<u64>("n")?;
         if differing > 0 {
             report.add(Finding::Usage(differing));
         }
@@ -333,23 +335,4 @@ const USAGE_THAT_DIFFERS: &str = "
         ) parts
         GROUP BY pbx_id, tier_id, store_id, class
         HAVING SUM(n) <> 0 OR SUM(audio_ms) <> 0 OR SUM(stored_bytes) <> 0
-    ) differing";
-
-/// The same for what PBXs keep, each recording once.
-const AUDIO_THAT_DIFFERS: &str = "
-    SELECT count(*) AS n
-    FROM (
-        SELECT pbx_id, tier_id, class
-        FROM (
-            SELECT pbx_id, tier_id,
-                   CASE WHEN state = 'expired' THEN 'grace' WHEN guarded = 1 THEN 'guarded' ELSE 'live' END AS class,
-                   1 AS n, duration_ms AS audio_ms
-            FROM recordings
-            WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
-            UNION ALL
-            SELECT pbx_id, tier_id, class, -recordings, -audio_ms
-            FROM usage_audio
-        ) parts
-        GROUP BY pbx_id, tier_id, class
-        HAVING SUM(n) <> 0 OR SUM(audio_ms) <> 0
     ) differing";

@@ -53,11 +53,10 @@ impl Eviction {
         self.counted.len() - 1
     }
 
-    /// Adds a member, with the numbers of its bounds; answers its own.
-    pub(crate) fn add_member(&mut self, bounds: Vec<usize>) -> usize {
+    /// Adds a member, with the numbers of its bounds. Members are numbered as they come.
+    pub(crate) fn add_member(&mut self, bounds: Vec<usize>) {
         self.members.push(Member { bounds, waiting: VecDeque::new(), given_up: false });
         self.to_load.push(self.members.len() - 1);
-        self.members.len() - 1
     }
 
     /// The bounds of a member.

@@ -204,16 +204,7 @@ impl fmt::Display for LevelFigures {
 
 fn still_over(over: Kept) -> Option<String> {
     let measures = Measure::ALL.into_iter().filter(|&it| over.of(it) > 0);
-    let amounts: Vec<String> = measures.map(|it| amount(it, over.of(it))).collect();
+    let amounts: Vec<String> = measures.map(|it| it.describe(over.of(it))).collect();
     (!amounts.is_empty())
         .then(|| format!("still over its quota by {}, with nothing more that may go", amounts.join(" and ")))
-}
-
-/// `12 bytes`, `3.5 minutes`, `7 recordings`.
-pub(crate) fn amount(measure: Measure, amount: u64) -> String {
-    match measure {
-        Measure::Bytes => format!("{amount} bytes"),
-        Measure::Audio => format!("{} minutes", amount as f64 / 60_000.0),
-        Measure::Recordings => format!("{amount} recordings"),
-    }
 }

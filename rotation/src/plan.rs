@@ -6,7 +6,7 @@ use archive::{ExpiryReason, Instant, Measure, PbxId, RecordingId};
 use serde::Serialize;
 
 use crate::figures::{Figures, LevelFigures, PbxFigures};
-use crate::{figures, json};
+use crate::json;
 
 /// The rule that a recording is due by, with its figures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,8 +60,8 @@ impl Rule {
 
 impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let amount = |amount| figures::amount(self.measure, amount);
-        write!(f, "{} exceeded by {}, oldest first", amount(self.quota), amount(self.exceeded_by))
+        let (quota, by) = (self.measure.describe(self.quota), self.measure.describe(self.exceeded_by));
+        write!(f, "{quota} exceeded by {by}, oldest first")
     }
 }
 

@@ -9,6 +9,7 @@ use crate::db::{Tx, Value, params};
 use crate::error::{Error, Result};
 use crate::id::{PbxId, PolicyId};
 use crate::levels::{Level, LevelLimits, Measure, PbxRules, Quota, Rules, kept_in};
+use crate::organisation::PbxPlace;
 
 /// The migration that brought former terms.
 pub(crate) const KNOWS_FORMER_TERMS: i64 = 6;
@@ -200,8 +201,8 @@ async fn check_new_quotas(tx: &mut Tx, before: &Rules, after: &Rules) -> Result<
             return Err(Error::Invalid(format!(
                 "\"{code}\" keeps {}, its new quota is {}: a quota is of everything that is kept, so this one cannot be \
                  for new recordings only",
-                amount(measure, kept.of(measure)),
-                amount(measure, quota.of(measure).unwrap_or_default())
+                measure.describe(kept.of(measure)),
+                measure.describe(quota.of(measure).unwrap_or_default())
             )));
         }
     }
@@ -213,15 +214,6 @@ fn quotas(rules: &Rules) -> impl Iterator<Item = (Level, (&str, Quota))> {
     pbxs.chain(rules.levels.iter().map(|it| (it.level, (it.code.as_str(), it.quota))))
 }
 
-/// `12 bytes`, `3.5 minutes`, `7 recordings`.
-fn amount(measure: Measure, amount: u64) -> String {
-    match measure {
-        Measure::Bytes => format!("{amount} bytes"),
-        Measure::Audio => format!("{} minutes", amount as f64 / 60_000.0),
-        Measure::Recordings => format!("{amount} recordings"),
-    }
-}
-
 /// Whether the levels agree: nobody is promised more than the level above it has.
 ///
 /// # Errors
@@ -230,7 +222,7 @@ pub(super) fn check_levels(rules: &Rules) -> Result<()> {
     let of = |level: Level| rules.levels.iter().find(|it| it.level == level);
     for it in &rules.pbxs {
         if let Some(tenant) = of(Level::Tenant(it.place.tenant)) {
-            check_within(("PBX", &it.place.code, it.place.quota), ("tenant", tenant))?;
+            check_within(&it.place, tenant)?;
         }
     }
     for reseller in rules.levels.iter().filter(|it| matches!(it.level, Level::Reseller(_)) && !it.overbook) {
@@ -243,16 +235,17 @@ pub(super) fn check_levels(rules: &Rules) -> Result<()> {
     Ok(())
 }
 
-fn check_within((kind, code, quota): (&str, &str, Quota), (above, limits): (&str, &LevelLimits)) -> Result<()> {
+fn check_within(pbx: &PbxPlace, tenant: &LevelLimits) -> Result<()> {
     for measure in Measure::ALL {
-        if let (Some(own), Some(most)) = (quota.of(measure), limits.quota.of(measure))
+        if let (Some(own), Some(most)) = (pbx.quota.of(measure), tenant.quota.of(measure))
             && own > most
         {
             return Err(Error::Invalid(format!(
-                "{kind} \"{code}\" has a quota of {}, but its {above} \"{}\" only {}",
-                amount(measure, own),
-                limits.code,
-                amount(measure, most)
+                "PBX \"{}\" has a quota of {}, but its tenant \"{}\" only {}",
+                pbx.code,
+                measure.describe(own),
+                tenant.code,
+                measure.describe(most)
             )));
         }
     }
@@ -279,8 +272,8 @@ fn check_sold(rules: &Rules, reseller: &LevelLimits, measure: Measure, has: u64)
     Err(Error::Invalid(format!(
         "reseller \"{}\" has {} and would have sold {}: raise its quota, sell less, or set overbook = true",
         reseller.code,
-        amount(measure, has),
-        amount(measure, sum)
+        measure.describe(has),
+        measure.describe(sum)
     )))
 }
 
@@ -333,6 +326,6 @@ fn terms(rules: &PbxRules) -> String {
 
 fn show(quota: Option<Quota>) -> String {
     let quota = quota.unwrap_or_default();
-    let parts: Vec<String> = Measure::ALL.iter().filter_map(|&it| quota.of(it).map(|most| amount(it, most))).collect();
+    let parts: Vec<String> = Measure::ALL.iter().filter_map(|&it| quota.of(it).map(|most| it.describe(most))).collect();
     if parts.is_empty() { "no quota".to_owned() } else { parts.join(", ") }
 }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::hash::Sha256;
 use crate::id::{CatalogueId, PbxId};
 use crate::stores::Store;
+use crate::usage::add_audio_that_differs;
 
 /// Rows entered by one statement.
 const ROWS_AT_ONCE: usize = 50;
@@ -208,20 +209,6 @@ pub(super) async fn count_usage_anew(tx: &mut Tx) -> Result<()> {
     )
     .await?;
     tx.execute("DELETE FROM usage_audio", params![]).await?;
-    tx.execute(
-        "INSERT INTO usage_audio (pbx_id, tier_id, class, tenant_id, recordings, audio_ms)
-         SELECT counted.pbx_id, counted.tier_id, counted.class, p.tenant_id, counted.n, counted.audio_ms
-         FROM (
-             SELECT pbx_id, tier_id,
-                    CASE WHEN state = 'expired' THEN 'grace' WHEN guarded = 1 THEN 'guarded' ELSE 'live' END AS class,
-                    count(*) AS n, SUM(duration_ms) AS audio_ms
-             FROM recordings
-             WHERE state IN ('archived', 'expired') AND pbx_id IS NOT NULL AND tier_id IS NOT NULL
-             GROUP BY 1, 2, 3
-         ) counted
-         JOIN pbxs p ON p.id = counted.pbx_id",
-        params![],
-    )
-    .await?;
+    add_audio_that_differs(tx).await?;
     Ok(())
 }
